@@ -1,0 +1,16 @@
+#!/usr/bin/env bats
+load ../helper
+
+contract() {
+	command -v python3 >/dev/null || skip "no python3"
+	command -v perl >/dev/null || skip "no perl"
+	"$BATS_TEST_DIRNAME/../contract/contract.py" "$@"
+}
+
+@test "thousands of random jobs print what coreutils print" {
+	contract --jobs 3000 --shrink 60
+}
+
+@test "random jobs that spill and merge print what coreutils print" {
+	contract --big --jobs 600 --shrink 60
+}
