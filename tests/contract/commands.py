@@ -1,0 +1,131 @@
+"""Mappers that work record by record and reducers that work key by key.
+
+They know of a job its delimiters and its key."""
+import shlex
+import sys
+
+PYTHON = shlex.quote(sys.executable) + " -ISc "
+
+
+def perl(job, code):
+    """A perl filter that sees each record, without its delimiter, in $_.
+    SEP in code is the separator, in a string or in a pattern."""
+    code = code.replace("SEP", r"\x%02x" % job.sep[0])
+    return "perl %s-lne %s" % ("-0 " if job.eor == b"\0" else "",
+                               shlex.quote(code))
+
+
+def with_key(job, code):
+    """Perl code for which $k is the key of $_."""
+    n = job.fields
+    return ('@f=split/SEP/,$_,%d;$k=@f?join("SEP",@f[0..(@f<%d?@f:%d)-1]):"";'
+            % (n + 1, n, n)) + code
+
+
+# The whole input first, then the whole output.
+SLURP = "perl -e 'undef $/;print <>'"
+# Says so if there was nothing: only where the whole input is empty may a
+# command run on nothing.
+NONE = '$n++;print;END{print "none" if !$n}'
+
+
+def mappers(job, text):
+    """Commands that treat each record on its own and make 0 to 3 of it, or
+    a few more.  text: the data hold no NUL."""
+    z = " -z" if job.eor == b"\0" else ""
+    c = [
+        "cat",
+        "cat",
+        "tr a-z A-Z",
+        "tr -d a | tr b c",
+        "sed%s /a/d" % z,
+        "sed%s -n 'p;/a/p;/b/p'" % z,
+        "sed%s 's/^./&&/;s/a/b/g'" % z,
+        "grep%s -a a" % z,
+        SLURP,
+        perl(job, NONE),
+        perl(job, "print for (($_) x (length($_) % 4))"),
+        perl(job, 'for my $i (1..length($_)%4){print "${i}SEP$_"}'),
+        perl(job, '@f=split/SEP/,$_,2;print @f>1?"$f[1]SEP$f[0]":$_'),
+        perl(job, 'print "${_}SEP1" for split/[^a-z]+/'),
+        perl(job, '$|=1;print'),            # a write for each record
+        perl(job, 'print scalar reverse $_'),
+        swap_in_python(job),
+    ]
+    if job.reducer is not None:
+        # The last record that a task prints lacks its delimiter.
+        c.append("perl %s-pe 's/%s\\z// if eof && length > 1'"
+                 % (("-0 ", "\\0") if z else ("", "\\n")))
+    if text and not z:
+        c += [
+            "awk '{ n = length($0) % 4; for (i = 0; i < n; i++) print }'",
+            "awk '{ for (i = 1; i <= NF; i++) print $i \"\\t1\" }'",
+        ]
+    if text and job.sep == b"\t":
+        c += ["cut%s -f2-" % z, "cut%s -f1" % z]
+    return c
+
+
+def swap_in_python(job):
+    code = """
+import sys
+for line in sys.stdin.buffer.read().split(%r)[:-1]:
+    k, s, v = line.partition(%r)
+    sys.stdout.buffer.write(v + s + k + %r)
+"""
+    # A last record without its delimiter would be lost: supply it first.
+    return "perl %s-lpe 1 | %s%s" % (
+        "-0 " if job.eor == b"\0" else "", PYTHON,
+        shlex.quote(code.strip() % (job.eor, job.sep, job.eor)))
+
+
+def reducers(job, text):
+    """Commands that treat each key on its own."""
+    z = " -z" if job.eor == b"\0" else ""
+    change = 'if($n&&$k ne $p){print "%s";$n=0}'
+    c = [
+        "cat",
+        "cat",
+        "uniq%s -c" % z,
+        "uniq%s" % z,
+        "tr a-z A-Z",
+        "sed%s /a/d" % z,
+        SLURP,
+        perl(job, NONE),
+        perl(job, with_key(job, change % "${p}SEP$n" +
+                           '$p=$k;$n++;END{print "${p}SEP$n" if $n}')),
+        perl(job, with_key(job, change % "$l" +
+                           '$l=$_;$p=$k;$n++;END{print $l if $n}')),
+        perl(job, with_key(job, 'print if !$n++||$k ne $p;$p=$k')),
+        perl(job, with_key(job, '$n=0 if $k ne $p;$p=$k;$n++;'
+                           'print "$_ $n"')),
+    ]
+    if text and not z and job.sep == b"\t" and job.fields == 1:
+        # The empty string makes keys strings: 1 and 1.0 are two.
+        c += [
+            """awk -F'\\t' '{ k = $1 "" }
+NR > 1 && k != p { print p "\\t" n "\\t" s; n = s = 0 }
+{ p = k; n++; s += $2 }
+END { if (NR) print p "\\t" n "\\t" s }'""",
+            "cut -f1 | uniq -c",
+        ]
+    return c
+
+
+# What a first attempt may do before it fails; CMD is the command.
+FLAKY = {
+    "after": "{ CMD ; }; exit 3",
+    "midway": "head -c 300 | { CMD ; }; exit 3",
+    "killed": "head -c 300 | { CMD ; }; kill -KILL $$",
+    "at once": "exit 3",
+}
+
+
+def flaky(how, command):
+    """The command, failing on the first attempt of most of its tasks."""
+    if not how or command is None:
+        return command
+    first = FLAKY[how].replace("CMD", command)
+    return ("if [ $((MR_TASK %% 3)) -ne 1 ] && "
+            'mkdir "$CONTRACT_FLAGS/$MR_PHASE-$MR_TASK" 2>/dev/null; then '
+            "%s; fi; %s" % (first, command))

@@ -1,0 +1,296 @@
+"""One random job: its data, its commands, its options."""
+import dataclasses
+import os
+import random
+import sys
+
+from commands import FLAKY, mappers, perl, reducers
+from records import (ALPHABETS, NAMES, Operand, complete, key_of, make_operands,
+                     make_records, records_of, scatter)
+
+# Choices inside mr that MR_DEBUG forces, at most one of each row; a word that
+# mr does not know is ignored.
+DEBUG_WORDS = (
+    ("group", "nogroup", "switch"),
+    ("radix", "noradix"),
+    ("nojoin",),
+    ("spill",),
+    ("sortload", "noload"),
+)
+
+
+@dataclasses.dataclass
+class Job:
+    kind: str
+    eor: bytes                  # ends a record
+    sep: bytes                  # ends a field
+    fields: int                 # in the key
+    operands: list
+    mapper: str = None
+    reducer: str = None
+    # Options of no consequence to the output, each of them a list of words;
+    # for a pipeline those of its three commands.
+    options: list = dataclasses.field(default_factory=lambda: [[], [], []])
+    flags: list = dataclasses.field(default_factory=list)
+    debug: list = dataclasses.field(default_factory=list)
+    out: str = "stdout"         # stdout, file, dir
+    out_operand: int = -1       # -o names this operand, if not negative
+    old: bool = False           # the output file exists already
+    flaky: str = ""             # how first attempts fail
+    parts: int = 0              # -R
+    failing: str = ""           # the byte that makes the mapper fail
+    unsorted: bool = False      # what mr reduce is given, to refuse it
+    fold: bool = False          # the options stand behind the operands
+    unordered: bool = False
+
+
+def whole_of(job):
+    """cat FILE..., missing final delimiters supplied."""
+    out = []
+    for op in job.operands:
+        inner = sorted(op.members, key=lambda m: os.fsencode(m.name))
+        for o in inner if op.how == "dir" else [op]:
+            out.append(complete(o.data, job.eor))
+    return b"".join(out)
+
+
+def spell(rng, short, name, value):
+    """An option in one of the ways to write it."""
+    value = str(value)
+    forms = [["--%s=%s" % (name, value)], ["--" + name, value]]
+    if short:
+        forms += [[short + value], [short, value]] * 2
+    return rng.choice(forms)
+
+
+def size(rng, n):
+    return str(n) if n % 1024 or rng.random() < 0.5 else "%dK" % (n // 1024)
+
+
+def block_size(rng, total, tasks):
+    """Random, but not so small as to make more tasks than that."""
+    n = max(int(2 ** (rng.random() * 20)), total // tasks)
+    return n - n % 1024 if n > 4096 and rng.random() < 0.5 else n
+
+
+def sort_options(rng, big):
+    """For whatever sorts."""
+    o = []
+    if big:
+        o.append(spell(rng, "-S", "buffer-size", rng.choice(
+            ("4M", "4M", "6M", "8M", "16M"))))
+        if rng.random() < 0.8:
+            o.append(spell(rng, "", "batch-size", rng.randint(2, 4)))
+    else:
+        if rng.random() < 0.3:
+            o.append(spell(rng, "-S", "buffer-size", rng.choice(
+                ("4M", "5M", "8192K", "16M", "64M"))))
+        if rng.random() < 0.3:
+            o.append(spell(rng, "", "batch-size", rng.randint(2, 16)))
+    if rng.random() < (0.2 if big else 0.1):
+        o.append(spell(rng, "", "compress-program", "gzip"))
+    return o
+
+
+def common_options(rng):
+    o = []
+    if rng.random() < 0.6:
+        o.append(spell(rng, "-j", "jobs", rng.randint(1, 8)))
+    if rng.random() < 0.2:
+        o += [spell(rng, "-T", "temporary-directory", d)
+              for d in rng.sample(("t1", "t2"), rng.randint(1, 2))]
+    if rng.random() < 0.1:
+        o.append([rng.choice(("-q", "-v", "--quiet", "--verbose"))])
+    return o
+
+
+def task_options(rng, job, total, command):
+    """For whatever runs commands in tasks."""
+    o = []
+    tasks = 6 if command and sys.executable in command else 40
+    if rng.random() < 0.6:
+        o.append(["--block-size=" + size(rng, block_size(rng, total, tasks))])
+    if job.flaky or rng.random() < 0.1:
+        o.append(["--retries=%d" % rng.randint(1, 3)])
+    if command and command.startswith("grep"):
+        o.append(["--ok-exit=1"])
+    return o
+
+
+def make_job(seed, number, big):
+    rng = random.Random("%s:%s" % (seed, number))
+    x = rng.random() / (4 if big else 1)
+    amount = "big" if x < 0.04 else "many" if x < 0.1 else "few"
+    kind = rng.choice(("run",) * 12 + ("map", "sort", "sort", "reduce",
+                      "reduce", "shuffle", "pipeline", "pipeline"))
+    eor = b"\n" if rng.random() < 0.85 else b"\0"
+    seps = [b" ", b",", b":", b"a", b"\xff", b"\x01", b"\\", b"'"]
+    seps.append(b"\0" if eor == b"\n" else b"\n")
+    sep = b"\t" if rng.random() < 0.75 else rng.choice(seps)
+    job = Job(kind, eor, sep, 1 if rng.random() < 0.8 else rng.randint(2, 4),
+              [])
+    maponly = kind == "map" or kind == "run" and rng.random() < 0.12
+    if maponly:
+        job.sep, job.fields = b"\t", 1      # -t would have no effect
+    words = [rng.choice(row) for row in DEBUG_WORDS if rng.random() < 0.25]
+    job.debug = sorted(words, key=lambda _: rng.random())
+    alphabets = [rng.choice(tuple(ALPHABETS)) for _ in "kv"]
+    text = (not {"nul", "all", "edge"} & set(alphabets) and job.sep != b"\0"
+            and eor == b"\n")
+    recs = make_records(rng, eor, job.sep, job.fields, alphabets, amount)
+    if rng.random() < 0.2:
+        # The nature of the data changes on the way.
+        recs += make_records(rng, eor, job.sep, job.fields, alphabets, amount)
+    if rng.random() < 0.03:
+        recs = []
+    if kind in ("run", "sort"):
+        job.operands = make_operands(rng, recs, eor)
+    elif kind == "map" and rng.random() < 0.2:
+        job.operands = [Operand("file", rng.choice(NAMES) % 0,
+                                scatter(rng, recs, eor, 1)[0])]
+    else:
+        job.operands = [Operand(
+            rng.choice(("stdin-file", "stdin-offset", "stdin-pipe")), "",
+            scatter(rng, recs, eor, 1)[0])]
+    total = len(whole_of(job))
+    job.fold = rng.random() < 0.2
+    job.old = rng.random() < 0.5
+    {"run": make_run, "map": make_map, "sort": make_sort,
+     "reduce": make_reduce, "shuffle": make_shuffle,
+     "pipeline": make_pipeline}[kind](rng, job, total, text,
+                                      amount == "big", maponly)
+    return job
+
+
+def make_run(rng, job, total, text, big, maponly):
+    if not maponly:
+        job.reducer = rng.choice(reducers(job, text))
+    if maponly or rng.random() < 0.8:
+        job.mapper = rng.choice(mappers(job, text))
+    if job.mapper and rng.random() < 0.07:
+        job.failing = rng.choice("abe")
+        job.mapper = perl(job, "exit 7 if /%s/;print" % job.failing)
+    elif rng.random() < 0.12:
+        job.flaky = rng.choice(tuple(FLAKY))
+    job.out = rng.choice(("stdout",) * 6 + ("file",) * 2 + ("dir",) * 2)
+    files = [i for i, o in enumerate(job.operands) if o.how == "file"]
+    if job.out == "file" and files and rng.random() < 0.4:
+        job.out_operand = rng.choice(files)
+    o = common_options(rng) + task_options(rng, job, total, job.mapper)
+    if big or rng.random() < 0.3:
+        o += sort_options(rng, big) if not maponly else []
+    if job.operands[0].name != "":
+        x = rng.random()
+        if x < 0.1 and "none" not in (job.mapper or ""):
+            o = [w for w in o if not w[0].startswith("--block-size")]
+            o.append(["--whole-file"])
+        elif x < 0.3:
+            o.append(["--pack"])
+    if not maponly or job.out == "dir":
+        if rng.random() < 0.5:
+            job.parts = rng.randint(1, 20)
+    if job.out == "stdout" and rng.random() < 0.05:
+        job.unordered = True
+    if total and rng.random() < 0.05:
+        o.append(["--nonempty"])
+    job.options[0] = o
+
+
+def make_map(rng, job, total, text, big, maponly):
+    job.mapper = rng.choice(mappers(job, text))
+    job.reducer = None
+    if rng.random() < 0.1:
+        job.failing = rng.choice("abe")
+        job.mapper = perl(job, "exit 7 if /%s/;print" % job.failing)
+    elif rng.random() < 0.15:
+        job.flaky = rng.choice(tuple(FLAKY))
+    job.options[0] = (common_options(rng) +
+                      task_options(rng, job, total, job.mapper))
+
+
+def make_sort(rng, job, total, text, big, maponly):
+    job.options[0] = common_options(rng) + sort_options(rng, big)
+    x = rng.random()
+    if x < 0.1:
+        for op in job.operands:
+            for o in op.members or [op]:
+                recs = records_of(o.data, job.eor)
+                recs.sort(key=lambda r: key_of(r, job.sep, job.fields))
+                o.data = b"".join(r + job.eor for r in recs)
+        job.flags = ["-m"]
+        job.options[0] = common_options(rng)
+    elif x < 0.2:
+        recs = records_of(whole_of(job), job.eor)
+        if rng.random() < 0.7:
+            recs.sort(key=lambda r: key_of(r, job.sep, job.fields))
+        if len(recs) > 1 and rng.random() < 0.3:
+            i = rng.randrange(len(recs) - 1)
+            recs[i], recs[i + 1] = recs[i + 1], recs[i]
+        job.operands = [Operand(rng.choice(("file", "fifo")), "f",
+                                b"".join(r + job.eor for r in recs))]
+        job.flags = [rng.choice(("-c", "-C"))]
+        job.options[0] = []
+        return
+    elif x < 0.3:
+        # Whole records are compared: by the bytes, or by key and then the
+        # rest?  It is the same where nothing in a key sorts before TAB.
+        low = bytes(b for b in range(10) if b not in job.eor)
+        for op in job.operands:
+            for o in op.members or [op]:
+                o.data = o.data.translate(None, low)
+        job.sep, job.fields = b"\t", 1
+        job.flags = ["-u"]
+    job.out = rng.choice(("stdout", "stdout", "file"))
+    files = [i for i, o in enumerate(job.operands) if o.how == "file"]
+    if job.out == "file" and files and rng.random() < 0.4:
+        job.out_operand = rng.choice(files)
+
+
+def make_reduce(rng, job, total, text, big, maponly):
+    op = job.operands[0]
+    recs = records_of(op.data, job.eor)
+    recs.sort(key=lambda r: key_of(r, job.sep, job.fields))
+    job.reducer = rng.choice(reducers(job, text))
+    job.options[0] = (common_options(rng) +
+                      task_options(rng, job, total, job.reducer))
+    x = rng.random()
+    if x < 0.15:
+        # Together, but in no order.
+        groups = {}
+        for r in recs:
+            groups.setdefault(key_of(r, job.sep, job.fields), []).append(r)
+        together = list(groups.values())
+        rng.shuffle(together)
+        recs = [r for g in together for r in g]
+        job.flags = ["--grouped"]
+    elif x < 0.25 and len(recs) > 1:
+        i = rng.randrange(len(recs) - 1)
+        recs[i], recs[-1] = recs[-1], recs[i]
+        job.unsorted = True
+        job.reducer = "cat"
+    elif rng.random() < 0.15:
+        job.flaky = rng.choice(tuple(FLAKY))
+        job.options[0].append(["--retries=1"])
+    op.data = b"".join(r + job.eor for r in recs)
+    if op.data and rng.random() < 0.2:
+        op.data = op.data[:-1]
+    if rng.random() < 0.2:
+        op.how, op.name = "file", "f"
+
+
+def make_shuffle(rng, job, total, text, big, maponly):
+    job.parts = rng.randint(1, 20)
+    job.out = "dir"
+    job.options[0] = common_options(rng)
+
+
+def make_pipeline(rng, job, total, text, big, maponly):
+    job.reducer = rng.choice(reducers(job, text))
+    job.mapper = rng.choice(mappers(job, text))
+    if rng.random() < 0.15:
+        job.flaky = rng.choice(tuple(FLAKY))
+    job.options = [
+        common_options(rng) + task_options(rng, job, total, job.mapper),
+        common_options(rng) + sort_options(rng, big),
+        common_options(rng) + task_options(rng, job, total, job.reducer),
+    ]

@@ -1,0 +1,124 @@
+"""A job as words for mr, as its reference, and as a person would type it."""
+import os
+import shlex
+
+from commands import flaky
+from records import PAST
+
+def format_options(job, sub):
+    o = []
+    if job.eor == b"\0":
+        o.append("-z")
+    if sub != "map":
+        if job.sep == b"\0":
+            o.append(r"-t\0")
+        elif job.sep != b"\t":
+            o += ["-t", os.fsdecode(job.sep)]
+        if job.fields > 1:
+            o.append("--key-fields=%d" % job.fields)
+    return o
+
+
+def stages(job, names):
+    """The commands, each a list of words; they are joined by pipes."""
+    def flat(options):
+        return [w for o in options for w in o]
+
+    mapper, reducer = flaky(job.flaky, job.mapper), flaky(job.flaky,
+                                                          job.reducer)
+    if job.kind == "pipeline":
+        return [
+            ["mr", "map", *format_options(job, "map"), *flat(job.options[0]),
+             "-c", mapper],
+            ["mr", "sort", *format_options(job, "sort"),
+             *flat(job.options[1])],
+            ["mr", "reduce", *format_options(job, "reduce"),
+             *flat(job.options[2]), "-c", reducer],
+        ]
+    maponly = job.kind == "run" and job.reducer is None
+    o = format_options(job, "map" if maponly else job.kind)
+    o += flat(job.options[0]) + job.flags
+    if job.parts:
+        o.append("-R%d" % job.parts)
+    if job.out == "dir":
+        o += ["-O", "out/parts"]
+    elif job.out == "file" and job.out_operand >= 0:
+        o += ["-o", job.operands[job.out_operand].name]
+    elif job.out == "file":
+        o += ["-o", "out/result"]
+    if job.unordered:
+        o.append("--unordered")
+    if job.kind in ("map", "reduce"):
+        for n in names:
+            o += ["-i", n]
+        return [["mr", job.kind, *o, "-c",
+                 mapper if job.kind == "map" else reducer]]
+    if job.kind == "run":
+        o += ["-m", mapper] if job.mapper is not None else []
+        o += ["-r", reducer] if job.reducer is not None else []
+    if any(n.startswith("-") and n != "-" for n in names):
+        return [["mr", job.kind, *o, "--", *names]]
+    if job.fold:
+        return [["mr", job.kind, *names, *o]]
+    return [["mr", job.kind, *o, *names]]
+
+
+def reference(job):
+    """The lines of a script that reads the file whole and writes expected."""
+    def sh(command):
+        return "sh -c " + quote(command or "cat")
+
+    z = " -z" if job.eor == b"\0" else ""
+    sep = r"'\0'" if job.sep == b"\0" else quote(os.fsdecode(job.sep))
+    sort = "LC_ALL=C sort%s -s -t %s -k1,%d" % (z, sep, job.fields)
+    if job.kind == "sort" and "-u" in job.flags:
+        sort = "LC_ALL=C sort%s -u" % z
+    elif job.kind == "sort" and job.flags in (["-c"], ["-C"]):
+        sort += " -C"
+    if job.kind == "map" or job.kind == "run" and job.reducer is None:
+        return "%s <whole >expected" % sh(job.mapper)
+    if job.kind == "sort":
+        return "%s <whole >expected" % sort
+    if job.kind == "reduce":
+        return "%s <whole >expected" % sh(job.reducer)
+    return "%s <whole | %s | %s >expected" % (sh(job.mapper), sort,
+                                              sh(job.reducer))
+
+
+def quote(word):
+    """For bash; control bytes as it shows them itself."""
+    raw = os.fsencode(word)
+    if all(32 <= b < 127 or b in (9, 10) and len(raw) > 9 for b in raw):
+        return shlex.quote(word)
+    return "$'%s'" % "".join(
+        "\\x%02x" % b if b < 32 or b > 126 or b in b"'\\" else chr(b)
+        for b in raw)
+
+
+def script(job):
+    """The job as a person would type it, in the job's directory."""
+    names = []
+    before = after = ""
+    for op in job.operands:
+        data = quote("./" + op.name + ".data")
+        if op.how == "fifo":
+            before += "mkfifo %s; cat %s >%s & " % (
+                quote("./" + op.name), data, quote("./" + op.name))
+        elif op.how == "stdin-pipe":
+            before += "cat stdin.data | "
+        elif op.how == "stdin-file":
+            after = " <stdin.data"
+        elif op.how == "stdin-offset":
+            before += ("{ dd bs=1 count=%d of=/dev/null status=none; "
+                       % len(PAST))
+            after = "; } <stdin.data"
+        if op.name:
+            names.append("\0<(cat %s)" % data if op.how == "fd" else op.name)
+    text = " | ".join(" ".join(
+        w[1:] if w.startswith("\0") else quote(w) for w in stage)
+        for stage in stages(job, names))
+    if after and job.kind == "pipeline":
+        text = "{ %s; }" % text
+    if job.debug:
+        before = "export MR_DEBUG=%s; %s" % (",".join(job.debug), before)
+    return "export CONTRACT_FLAGS=$(mktemp -d); " + before + text + after
