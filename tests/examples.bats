@@ -10,7 +10,7 @@ setup_file() {
 	(
 		cd "$words" || exit
 		rm -f map reduce chars
-		sed -n "s/^    cc /${CC:-cc} /p" README.md >build
+		sed -n "s|^    cc |${CC:-cc} |p" README.md >build
 		[ "$(wc -l <build)" -eq 3 ] || exit
 		sh -e build
 	)
@@ -127,6 +127,16 @@ languages() {
 	{ cat long; echo; cat long; echo ' b'; } >text
 	{ cat long; printf '\t2\nb\t1\n'; } >want
 	mr run -m "$words/map" -r "$words/reduce" text | cmp - want
+}
+
+@test "wordcount: in C a word may end where a block does" {
+	for len in 65535 65536 65537 131072; do
+		head -c "$len" /dev/zero | tr '\0' a >long
+		{ cat long; echo ' b'; } >text
+		{ cat long; printf '\t1\nb\t1\n'; } >want
+		"$words/map" <text | cmp - want
+		"$words/map" <long | head -n 1 | cmp - <(head -n 1 want)
+	done
 }
 
 @test "wordcount: in C no number is wrong in silence" {

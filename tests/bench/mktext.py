@@ -24,8 +24,9 @@ PLACES = [
     ("/usr/share/perl", (".pod", ".pm")),
     ("/usr/include", (".h",)),
 ]
-MOST = 250_000_000      # bytes of text to collect, and
-BIGGEST = 20_000_000    # to read of one file
+MOST = 250_000_000      # bytes of text to collect, or so many times BYTES
+TIMES = 4
+BIGGEST = 20_000_000    # bytes to read of one file
 SHORTEST, LONGEST = 40, 20_000  # bytes of a paragraph
 
 TAG = re.compile(rb"<(script|style).*?</\1>|<[^>]*>", re.S | re.I)
@@ -86,7 +87,7 @@ def main():
     if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
         sys.exit("usage: mktext.py BYTES >FILE")
     left = int(sys.argv[1])
-    found = paragraphs(MOST)
+    found = paragraphs(min(MOST, TIMES * left))
     if not found:
         sys.exit("mktext.py: there is no text below /usr/share")
     shuffle = random.Random(1).shuffle
