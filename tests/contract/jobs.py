@@ -14,7 +14,9 @@ DEBUG_WORDS = (
     ("group", "nogroup", "switch"),
     ("radix", "noradix"),
     ("nojoin",),
-    ("spill",),
+    ("disk",),
+    ("onerun",),
+    ("fds",),
     ("sortload", "noload"),
 )
 

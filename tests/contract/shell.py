@@ -98,19 +98,19 @@ def quote(word):
 def script(job):
     """The job as a person would type it, in the job's directory."""
     names = []
-    before = after = ""
+    before = feed = after = ""
     for op in job.operands:
         data = quote("./" + op.name + ".data")
         if op.how == "fifo":
             before += "mkfifo %s; cat %s >%s & " % (
                 quote("./" + op.name), data, quote("./" + op.name))
         elif op.how == "stdin-pipe":
-            before += "cat stdin.data | "
+            feed = "cat stdin.data | "
         elif op.how == "stdin-file":
             after = " <stdin.data"
         elif op.how == "stdin-offset":
-            before += ("{ dd bs=1 count=%d of=/dev/null status=none; "
-                       % len(PAST))
+            feed = ("{ dd bs=1 count=%d of=/dev/null status=none; "
+                    % len(PAST))
             after = "; } <stdin.data"
         if op.name:
             names.append("\0<(cat %s)" % data if op.how == "fd" else op.name)
@@ -121,4 +121,5 @@ def script(job):
         text = "{ %s; }" % text
     if job.debug:
         before = "export MR_DEBUG=%s; %s" % (",".join(job.debug), before)
-    return "export CONTRACT_FLAGS=$(mktemp -d); " + before + text + after
+    return ("export CONTRACT_FLAGS=$(mktemp -d); " + before + feed + text +
+            after)

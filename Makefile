@@ -1,0 +1,91 @@
+# make [CC= CFLAGS= CPPFLAGS= LDFLAGS=]   build ./mr
+# make PORTABLE=1                         build it from plain POSIX alone
+# make check | check-long                 build and run the tests
+# make install [DESTDIR= PREFIX= PROGRAM=]
+# make bench [BENCH_SIZE=1G]              measure against other programs
+.POSIX:
+
+CC      = cc
+CFLAGS  = -O2 -g
+PREFIX  = /usr/local
+BINDIR  = $(PREFIX)/bin
+MANDIR  = $(PREFIX)/share/man
+DATADIR = $(PREFIX)/share
+PROGRAM = mr
+
+# What the code needs is kept apart from what the builder chooses, so that
+# CFLAGS on the command line replaces only the latter.
+STD  = -std=c11 -D_POSIX_C_SOURCE=200809L
+WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
+       -Wstrict-prototypes -Wwrite-strings
+
+OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o setup.o driver.o output.o \
+       progress.o stream.o worker.o attempt.o scratch.o collect.o radix.o \
+       merge.o runio.o store.o input.o partition.o record.o proc.o opt.o \
+       buf.o util.o diag.o
+
+all: mr
+
+mr: $(OBJS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(OBJS)
+
+$(OBJS): mr.h Makefile
+
+.c.o:
+	$(CC) $(STD) $(WARN) $${PORTABLE:+-DPORTABLE} $(CPPFLAGS) $(CFLAGS) -c $<
+
+TOOLS = tests/tools/killat tests/tools/faultshim.so
+
+tools: $(TOOLS)
+
+tests/tools/killat: tests/tools/killat.c
+	$(CC) $(CFLAGS) -o $@ tests/tools/killat.c
+
+tests/tools/faultshim.so: tests/tools/faultshim.c
+	$(CC) -O2 -fPIC -shared -o $@ tests/tools/faultshim.c -ldl
+
+check: mr tools
+	bats tests
+	cd man && mandoc -T lint -W warning *.1 *.7
+
+check-long: mr tools
+	bats tests/long
+
+bench: mr
+	tests/bench/bench
+
+# Manual pages and completions carry the name that the program is given.
+install: mr
+	mkdir -p $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
+	    $(DESTDIR)$(MANDIR)/man7 \
+	    $(DESTDIR)$(DATADIR)/bash-completion/completions \
+	    $(DESTDIR)$(DATADIR)/zsh/site-functions
+	cp mr $(DESTDIR)$(BINDIR)/$(PROGRAM)
+	chmod 755 $(DESTDIR)$(BINDIR)/$(PROGRAM)
+	for page in man/*.[17]; do \
+		to=$$(basename $$page | sed 's/^mr/$(PROGRAM)/'); \
+		cp $$page $(DESTDIR)$(MANDIR)/man$${to##*.}/$$to && \
+		chmod 644 $(DESTDIR)$(MANDIR)/man$${to##*.}/$$to || exit 1; \
+	done
+	./mr completion bash | sed 's/ mr$$/ $(PROGRAM)/' \
+	    >$(DESTDIR)$(DATADIR)/bash-completion/completions/$(PROGRAM)
+	./mr completion zsh | sed 's/^#compdef mr$$/#compdef $(PROGRAM)/' \
+	    >$(DESTDIR)$(DATADIR)/zsh/site-functions/_$(PROGRAM)
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/$(PROGRAM) \
+	    $(DESTDIR)$(DATADIR)/bash-completion/completions/$(PROGRAM) \
+	    $(DESTDIR)$(DATADIR)/zsh/site-functions/_$(PROGRAM)
+	for page in man/*.[17]; do \
+		to=$$(basename $$page | sed 's/^mr/$(PROGRAM)/'); \
+		rm -f $(DESTDIR)$(MANDIR)/man$${to##*.}/$$to; \
+	done
+
+dist:
+	git archive --prefix=mr-$$(./mr --version | cut -d' ' -f2)/ HEAD | \
+	    gzip -n >mr-$$(./mr --version | cut -d' ' -f2).tar.gz
+
+clean:
+	rm -f mr $(OBJS) $(TOOLS) mr-*.tar.gz
+
+.PHONY: all tools check check-long bench install uninstall dist clean

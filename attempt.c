@@ -1,0 +1,670 @@
+/* attempt.c - one attempt of one task: feed a command, drain it, decide.
+ *
+ * One loop around poll moves bytes: into the command's standard input, out
+ * of its standard output into the sink, its standard error line by line to
+ * ours.  None of the three waits for another, so no order of reading and
+ * writing can deadlock.
+ *
+ * An attempt has succeeded when its output has ended AND it has exited with
+ * a good status; a killed command looks the same on its pipe.  When it has
+ * exited and something it started still holds its output, the attempt is
+ * given a grace time and has then failed: its output cannot be known whole.
+ * A command that stops reading early is no failure by itself.
+ *
+ * The sink's caller commits or rolls back; nothing here is visible before.
+ * The process group is killed before its leader is reaped, so that its
+ * number cannot have become somebody else's. */
+
+#define _GNU_SOURCE		/* splice, pipe2, F_SETPIPE_SZ */
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+enum {
+	CHUNK = 256 * KiB,
+	SPLICE_MOST = 1 * MiB,
+	LINE_MOST = 64 * KiB,	/* a longer line of stderr is cut */
+	TAIL_MOST = 2 * KiB, TAIL_LINES = 10,
+};
+#define GRACE ((int64_t)2000000000)	/* ns from TERM to KILL, and for
+					 * the end of output after the exit */
+
+struct feed {
+	int fd;			/* -1: closed, or not by us */
+	struct segment seg;
+	bool have_seg, ended;
+	bool copy;		/* splice does not work on this input */
+	unsigned char *buf;
+	size_t at, n;		/* of buf, to be written */
+	unsigned char last;	/* last byte of the segment so far */
+};
+
+struct state {
+	struct attempt *a;
+	struct feed feed;
+	int out, err;
+	struct buf line;	/* of its stderr, not yet whole */
+	struct buf tail;
+	pid_t pid;
+	bool exited, reported;
+	int status;
+	int64_t begun, paused0, moved;	/* moved: when a byte last moved */
+	int64_t exit_at;
+	int64_t kill_at;	/* TERM was sent; 0: it was not */
+	bool killed;
+	unsigned char *buf;	/* for output that is not collected */
+};
+
+/* Time that the job was not stopped. */
+static int64_t
+clock_of(const struct attempt *a)
+{
+	return now_ns() - (a->paused != NULL ? *a->paused : 0);
+}
+
+static void
+fail(struct attempt *a, enum failure_kind kind, int code, int status)
+{
+	if (a->fail.kind != FAIL_NONE)
+		return;		/* the first cause counts */
+	a->fail.kind = kind;
+	a->fail.code = code;
+	a->fail.exit = status;
+}
+
+static int
+make_pipe(int fd[2], size_t size)
+{
+#if LINUX
+	if (pipe2(fd, O_CLOEXEC) == -1)
+		return -1;
+	/* EPERM and EBUSY only mean that the pipe stays as it is. */
+	if (size > 0)
+		fcntl(fd[1], F_SETPIPE_SZ, (int)size);
+#else
+	(void)size;
+	if (pipe(fd) == -1)
+		return -1;
+	fcntl(fd[0], F_SETFD, FD_CLOEXEC);
+	fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+#endif
+	return 0;
+}
+
+static void
+close_fd(int *fd)
+{
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+}
+
+static void
+unblock(int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+/* ---- standard error */
+
+static void
+keep_tail(struct state *s, const unsigned char *p, size_t len)
+{
+	size_t lines = 0, i;
+
+	if (len > TAIL_MOST) {
+		p += len - TAIL_MOST;
+		len = TAIL_MOST;
+	}
+	buf_put(&s->tail, p, len);
+	for (i = s->tail.len; i > 0; i--)
+		if (s->tail.p[i - 1] == '\n' && ++lines > TAIL_LINES)
+			break;
+	if (s->tail.len - i > TAIL_MOST) {
+		size_t cut = s->tail.len - TAIL_MOST;
+		unsigned char *nl = memchr(s->tail.p + cut, '\n',
+		    s->tail.len - cut - 1);
+
+		i = nl != NULL ? (size_t)(nl + 1 - s->tail.p) : cut;
+	}
+	memmove(s->tail.p, s->tail.p + i, s->tail.len - i);
+	s->tail.len -= i;
+}
+
+/* Passes on whole lines. */
+static void
+pass_lines(struct state *s, const unsigned char *p, size_t len)
+{
+	const struct attempt *a = s->a;
+
+	keep_tail(s, p, len);
+	if (a->log != -1)
+		write_full(a->log, p, len);
+	if (a->tag != NULL) {
+		struct buf b = {0};
+
+		while (len > 0) {
+			size_t n = (size_t)((const unsigned char *)memchr(p,
+			    '\n', len) - p) + 1;
+
+			buf_str(&b, a->tag);
+			buf_put(&b, p, n);
+			p += n;
+			len -= n;
+		}
+		diag_write(b.p, b.len);
+		buf_free(&b);
+	} else {
+		diag_write(p, len);
+	}
+}
+
+static void
+end_stderr(struct state *s)
+{
+	if (s->line.len > 0) {
+		buf_put(&s->line, "\n", 1);
+		pass_lines(s, s->line.p, s->line.len);
+		buf_reset(&s->line);
+	}
+	close_fd(&s->err);
+}
+
+/* Reads what there is, up to limit bytes, and passes on its whole lines. */
+static void
+drain_stderr(struct state *s, size_t limit)
+{
+	while (s->err != -1 && limit > 0) {
+		unsigned char *p = buf_reserve(&s->line, 16 * KiB);
+		ssize_t n = read(s->err, p, 16 * KiB);
+		size_t whole;
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			end_stderr(s);
+			return;
+		}
+		limit -= (size_t)n < limit ? (size_t)n : limit;
+		s->line.len += (size_t)n;
+		for (whole = s->line.len; whole > 0; whole--)
+			if (s->line.p[whole - 1] == '\n')
+				break;
+		if (whole > 0) {
+			pass_lines(s, s->line.p, whole);
+			memmove(s->line.p, s->line.p + whole,
+			    s->line.len - whole);
+			s->line.len -= whole;
+		}
+		if (s->line.len >= LINE_MOST) {
+			buf_put(&s->line, "\n", 1);
+			pass_lines(s, s->line.p, s->line.len);
+			buf_reset(&s->line);
+		}
+	}
+}
+
+/* ---- standard input */
+
+static void
+fed(struct state *s, size_t n)
+{
+	s->a->stats.in += n;
+	s->moved = 0;
+	if (s->a->moved != NULL)
+		*s->a->moved += n;
+}
+
+static void
+input_failed(struct state *s, struct buf *why)
+{
+	buf_put(&s->a->fail.text, why->p, why->len);
+	buf_free(why);
+	fail(s->a, FAIL_INPUT, 0, EXIT_TROUBLE);
+	s->feed.ended = true;
+	close_fd(&s->feed.fd);
+}
+
+/* The file has ended before the split has. */
+static void
+input_short(struct state *s, const char *why)
+{
+	struct buf b = {0};
+
+	buf_str(&b, why);
+	input_failed(s, &b);
+}
+
+/* Puts the next bytes into feed.buf.  False if there are none now. */
+static bool
+feed_more(struct state *s)
+{
+	struct feed *f = &s->feed;
+	struct source *src = &s->a->src;
+	struct buf why = {0};
+	ssize_t n;
+	int got;
+
+	f->at = f->n = 0;
+	if (src->kind == SOURCE_FILL) {
+		n = src->fill(src->arg, f->buf, CHUNK, &why);
+		if (n < 0) {
+			input_failed(s, &why);
+			return false;
+		}
+		f->n = (size_t)n;
+		f->ended = n == 0;
+		return n > 0;
+	}
+	while (!f->have_seg) {
+		got = src->segment(src->arg, &f->seg, &why);
+		if (got < 0) {
+			input_failed(s, &why);
+			return false;
+		}
+		if (got == 0) {
+			f->ended = true;
+			return false;
+		}
+		f->have_seg = true;
+		f->copy = !LINUX;
+	}
+	if (f->seg.off < f->seg.end) {
+		size_t want = f->seg.end - f->seg.off < CHUNK ?
+		    (size_t)(f->seg.end - f->seg.off) : CHUNK;
+
+		if (!f->copy)
+			return true;	/* to be spliced */
+		n = pread_full(f->seg.fd, f->buf, want, f->seg.off);
+		if (n <= 0) {
+			input_short(s, n == 0 ?
+			    "it ended before its planned size" :
+			    strerror(errno));
+			return false;
+		}
+		f->n = (size_t)n;
+		f->seg.off += (uint64_t)n;
+		return true;
+	}
+	f->have_seg = false;
+	if (f->seg.complete && f->seg.end > 0 && pread_full(f->seg.fd,
+	    f->buf, 1, f->seg.end - 1) == 1 && f->buf[0] != s->a->delim) {
+		f->buf[0] = s->a->delim;
+		f->n = 1;
+		return true;
+	}
+	return feed_more(s);
+}
+
+/* Feeds until the pipe is full or a good portion is done. */
+static void
+feed(struct state *s)
+{
+	struct feed *f = &s->feed;
+	ssize_t n;
+
+	for (int turns = 0; f->fd != -1 && turns < 16; turns++) {
+		if (f->at == f->n && !feed_more(s)) {
+			if (f->ended)
+				close_fd(&f->fd);
+			return;
+		}
+		if (f->at < f->n) {
+			n = write(f->fd, f->buf + f->at, f->n - f->at);
+			if (n > 0)
+				f->at += (size_t)n;
+		} else {
+#if LINUX
+			loff_t off = (loff_t)f->seg.off;
+			size_t want = f->seg.end - f->seg.off < SPLICE_MOST ?
+			    (size_t)(f->seg.end - f->seg.off) : SPLICE_MOST;
+
+			n = splice(f->seg.fd, &off, f->fd, NULL, want,
+			    SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+			if (n == -1 && (errno == EINVAL || errno == ENOSYS)) {
+				f->copy = true;
+				continue;
+			}
+			if (n == 0) {
+				input_short(s, "it ended before its planned "
+				    "size");
+				return;
+			}
+			if (n > 0)
+				f->seg.off += (uint64_t)n;
+#else
+			continue;
+#endif
+		}
+		if (n == -1) {
+			if (errno == EINTR)
+				continue;
+			if (errno == EAGAIN)
+				return;
+			if (errno != EPIPE) {
+				input_short(s, strerror(errno));
+				return;
+			}
+			/* It has had enough: its status will tell. */
+			close_fd(&f->fd);
+			return;
+		}
+		fed(s, (size_t)n);
+	}
+}
+
+/* Bytes that the command has left unread. */
+static void
+count_unread(struct state *s)
+{
+	struct feed *f = &s->feed;
+	int left = 0;
+
+	if (s->a->src.kind != SOURCE_SEGMENTS && s->a->src.kind != SOURCE_FILL)
+		return;
+	if (f->fd != -1) {
+		if (ioctl(f->fd, FIONREAD, &left) == 0 && left > 0)
+			s->a->stats.unread += (uint64_t)left;
+	}
+	if (!f->ended) {
+		s->a->stats.unread += f->n - f->at;
+		if (f->have_seg)
+			s->a->stats.unread += f->seg.end - f->seg.off;
+		if (s->a->stats.unread == 0)
+			s->a->stats.unread = 1;	/* some, at least */
+	}
+}
+
+/* ---- standard output */
+
+/* Takes what there is.  The end closes s->out. */
+static void
+drain_stdout(struct state *s)
+{
+	struct attempt *a = s->a;
+
+	for (int turns = 0; turns < 8; turns++) {
+		unsigned char *p = s->buf;
+		size_t room = CHUNK;
+		ssize_t n;
+
+		if (a->sink.collect != NULL)
+			p = collect_room(a->sink.collect, &room);
+		n = read(s->out, p, room);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN)
+			return;
+		if (n == -1)
+			die_errno("reading from a task");
+		if (n == 0) {
+			close_fd(&s->out);
+			return;
+		}
+		a->stats.out += (uint64_t)n;
+		a->stats.partial = p[n - 1] != a->delim;
+		s->moved = 0;
+		if (a->sink.collect != NULL) {
+			collect_filled(a->sink.collect, (size_t)n);
+		} else if (a->sink.fd != -1) {
+			if (write_full(a->sink.fd, p, (size_t)n) == -1)
+				die_errno("writing a part of the output");
+		} else {
+			store_append(a->sink.store, a->sink.place, p,
+			    (size_t)n);
+		}
+	}
+}
+
+/* ---- its life */
+
+static int
+start(struct state *s)
+{
+	struct attempt *a = s->a;
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
+	int null = -1, got;
+	struct spawn sp = { .argv = a->cmd->argv, .envp = a->envp };
+	char path[PATH_ROOM];
+
+	s->feed.fd = s->out = s->err = -1;
+	switch (a->src.kind) {
+	case SOURCE_EMPTY:
+		null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		sp.in = null;
+		break;
+	case SOURCE_FD:
+		sp.in = a->src.fd;
+		break;
+	default:
+		if (make_pipe(in, a->limits->pipe_size) == -1)
+			goto trouble;
+		sp.in = in[0];
+	}
+	if (sp.in == -1 || make_pipe(out, a->limits->pipe_size) == -1 ||
+	    make_pipe(err, 0) == -1)
+		goto trouble;
+	sp.out = out[1];
+	sp.err = err[1];
+	sp.as_limit = a->limits->task_memory;
+	sp.path = proc_lookup(a->cmd->argv[0], path, sizeof path);
+	got = sp.path == NULL ? ENOENT : proc_spawn(&sp, &s->pid);
+	close_fd(&in[0]);
+	close_fd(&out[1]);
+	close_fd(&err[1]);
+	close_fd(&null);
+	if (got != 0) {
+		close_fd(&in[1]);
+		close_fd(&out[0]);
+		close_fd(&err[0]);
+		if (got == EAGAIN || got == ENOMEM || got == ECANCELED) {
+			fail(a, FAIL_LOST, got, EXIT_TROUBLE);
+		} else {
+			fail(a, FAIL_EXEC, got,
+			    got == ENOENT ? EXIT_NOCMD : EXIT_NOEXEC);
+			a->fail.final = true;
+		}
+		return -1;
+	}
+	s->feed.fd = in[1];
+	s->out = out[0];
+	s->err = err[0];
+	if (s->feed.fd != -1)
+		unblock(s->feed.fd);
+	unblock(s->out);
+	unblock(s->err);
+	return 0;
+trouble:
+	die_errno("cannot make the pipes of a task (ulimit -n?)");
+}
+
+/* Asks the task to end; it is killed when the grace time is over. */
+static void
+stop_task(struct state *s)
+{
+	if (s->kill_at != 0)
+		return;
+	proc_kill_group(s->pid, SIGTERM);
+	proc_kill_group(s->pid, SIGCONT);
+	s->kill_at = clock_of(s->a) + GRACE;
+}
+
+/* Kills what the exited command has left behind, and stops listening. */
+static void
+abandon_output(struct state *s)
+{
+	proc_kill_group(s->pid, SIGKILL);
+	proc_kill_children_but(s->pid);
+	s->killed = true;
+	close_fd(&s->out);
+}
+
+/* Looks whether the command has exited or was stopped by the terminal.
+ * It is not reaped. */
+static void
+look_at_exit(struct state *s)
+{
+	siginfo_t si = { .si_pid = 0 };
+
+	if (s->exited)
+		return;
+	if (waitid(P_PID, (id_t)s->pid, &si, WEXITED | WSTOPPED | WNOHANG |
+	    WNOWAIT) == -1 || si.si_pid == 0)
+		return;
+	if (si.si_code == CLD_STOPPED) {
+		if (si.si_status == SIGTTIN || si.si_status == SIGTTOU) {
+			fail(s->a, FAIL_TTY, si.si_status, EXIT_KILLED);
+			s->a->fail.final = true;
+			stop_task(s);
+		}
+		/* Reap the report, so that the exit can be seen behind it. */
+		waitid(P_PID, (id_t)s->pid, &si, WSTOPPED | WNOHANG);
+		return;
+	}
+	s->exited = true;
+	s->exit_at = clock_of(s->a);
+	if (si.si_code != CLD_EXITED || !s->a->limits->ok[si.si_status & 255])
+		abandon_output(s);	/* it has failed: nobody needs it */
+}
+
+/* Applies the limits.  Returns ns until the next one, or -1. */
+static int64_t
+check_limits(struct state *s)
+{
+	const struct limits *l = s->a->limits;
+	int64_t now = clock_of(s->a), next = -1, left;
+
+	if (s->moved == 0)
+		s->moved = now;
+#define LIMIT(at, action) do { \
+	left = (at) - now; \
+	if (left <= 0) { action; left = GRACE; } \
+	if (next < 0 || left < next) next = left; \
+} while (0)
+	if (s->exited && s->killed) {
+		abandon_output(s);
+	} else if (s->kill_at != 0 && !s->killed) {
+		LIMIT(s->kill_at, { proc_kill_group(s->pid, SIGKILL);
+		    s->killed = true; });
+	} else if (s->exited && s->out != -1 && s->kill_at == 0) {
+		/* Its exit alone does not end its output: something that it
+		 * started still holds it. */
+		LIMIT(s->exit_at + GRACE, { fail(s->a, FAIL_HELD, 0,
+		    EXIT_TASK); abandon_output(s); });
+	} else if (!s->exited && s->kill_at == 0) {
+		if (l->timeout > 0)
+			LIMIT(s->begun + l->timeout, { fail(s->a,
+			    FAIL_TIMEOUT, 0, EXIT_TIMEOUT); stop_task(s); });
+		if (l->stall > 0)
+			LIMIT(s->moved + l->stall, { fail(s->a, FAIL_STALL,
+			    0, EXIT_TIMEOUT); stop_task(s); });
+	}
+#undef LIMIT
+	return next;
+}
+
+/* One turn of the loop. */
+static void
+turn(struct state *s)
+{
+	struct attempt *a = s->a;
+	struct pollfd p[4];
+	int64_t wait;
+	size_t n = 0, in = 4, out = 4, err = 4, order = 4;
+
+	wait = check_limits(s);
+	if (s->feed.fd != -1) {
+		p[in = n++] = (struct pollfd){ .fd = s->feed.fd,
+		    .events = POLLOUT };
+	}
+	if (s->out != -1)
+		p[out = n++] = (struct pollfd){ .fd = s->out,
+		    .events = POLLIN };
+	if (s->err != -1)
+		p[err = n++] = (struct pollfd){ .fd = s->err,
+		    .events = POLLIN };
+	if (a->abort_fd != -1 && !a->aborted)
+		p[order = n++] = (struct pollfd){ .fd = a->abort_fd,
+		    .events = POLLIN };
+	proc_poll(p, n, wait);
+	if (order < 4 && p[order].revents != 0) {
+		a->aborted = true;
+		stop_task(s);
+	}
+	if (out < 4 && p[out].revents != 0)
+		drain_stdout(s);
+	if (err < 4 && p[err].revents != 0)
+		drain_stderr(s, 256 * KiB);
+	if (in < 4 && p[in].revents != 0) {
+		feed(s);
+		if (a->fail.kind == FAIL_INPUT)
+			stop_task(s);
+	}
+	look_at_exit(s);
+}
+
+/* What the exit status says, once it is known. */
+static void
+judge(struct state *s)
+{
+	struct attempt *a = s->a;
+
+	if (WIFSIGNALED(s->status)) {
+		fail(a, FAIL_SIGNAL, WTERMSIG(s->status), EXIT_KILLED);
+	} else if (!a->limits->ok[WEXITSTATUS(s->status)]) {
+		int code = WEXITSTATUS(s->status);
+
+		fail(a, FAIL_STATUS, code, code == EXIT_NOEXEC ||
+		    code == EXIT_NOCMD ? code : EXIT_TASK);
+		a->fail.final |= code == EXIT_NOEXEC || code == EXIT_NOCMD;
+		a->fail.silent = code == 1 && a->stats.out == 0 &&
+		    s->tail.len == 0;
+	} else if (a->limits->strict_input && a->stats.unread > 0) {
+		fail(a, FAIL_UNREAD, 0, EXIT_TASK);
+	}
+}
+
+/* Runs the attempt to its end.  a->fail.kind is FAIL_NONE if it succeeded;
+ * a->aborted if it was stopped because the driver wants it so. */
+void
+attempt_run(struct attempt *a)
+{
+	struct state s = { .a = a };
+
+	s.begun = clock_of(a);
+	if (a->sink.collect == NULL)
+		s.buf = xrealloc(NULL, CHUNK, 1);
+	s.feed.buf = xrealloc(NULL, CHUNK, 1);
+	if (start(&s) == -1)
+		goto out;
+	while (!s.exited || s.out != -1)
+		turn(&s);
+	count_unread(&s);
+	close_fd(&s.feed.fd);
+	drain_stderr(&s, 16 * MiB);
+	end_stderr(&s);
+	proc_kill_group(s.pid, SIGKILL);
+	while (waitpid(s.pid, &s.status, 0) == -1 && errno == EINTR)
+		;
+	if (a->group != NULL)
+		*a->group = 0;
+	proc_kill_children();
+	judge(&s);
+	if (a->fail.kind == FAIL_NONE && a->sink.collect != NULL)
+		collect_end(a->sink.collect);
+out:
+	a->fail.tail = s.tail;
+	buf_free(&s.line);
+	free(s.buf);
+	free(s.feed.buf);
+}

@@ -1,0 +1,89 @@
+/* buf.c - a byte buffer that grows.
+ *
+ * A zeroed struct buf is empty and ready, so buffers live inside other
+ * structs without an init call.  A pointer into p is good until the next
+ * buf_ call on it.  Memory failure ends the process, so nothing here
+ * returns an error. */
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mr.h"
+
+/* Makes room for extra bytes and returns where they go.  The caller fills
+ * some of them and adds what it filled to len. */
+unsigned char *
+buf_reserve(struct buf *b, size_t extra)
+{
+	size_t want;
+
+	if (extra > b->cap - b->len) {
+		if (__builtin_add_overflow(b->len, extra, &want))
+			die("out of memory");
+		b->cap = grown(b->cap, want);
+		b->p = xrealloc(b->p, b->cap, 1);
+	}
+	return b->p + b->len;
+}
+
+void
+buf_put(struct buf *b, const void *data, size_t len)
+{
+	if (len == 0)
+		return;		/* memcpy(NULL, ..., 0) is undefined */
+	memcpy(buf_reserve(b, len), data, len);
+	b->len += len;
+}
+
+void
+buf_str(struct buf *b, const char *s)
+{
+	buf_put(b, s, strlen(s));
+}
+
+void
+buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap, again;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n > 0) {
+		vsnprintf((char *)buf_reserve(b, (size_t)n + 1),
+		    (size_t)n + 1, fmt, again);
+		b->len += (size_t)n;
+	}
+	va_end(again);
+}
+
+/* Appends data with control bytes as \xNN, so that no name and no key can
+ * drive a terminal. */
+void
+buf_escaped(struct buf *b, const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	for (size_t i = 0; i < len; i++)
+		if (p[i] < 0x20 || p[i] == 0x7f)
+			buf_printf(b, "\\x%02X", p[i]);
+		else
+			buf_put(b, p + i, 1);
+}
+
+/* Forgets the contents and keeps the memory. */
+void
+buf_reset(struct buf *b)
+{
+	b->len = 0;
+}
+
+void
+buf_free(struct buf *b)
+{
+	free(b->p);
+	*b = (struct buf){0};
+}

@@ -1,0 +1,802 @@
+/* collect.c - gathers a worker's map output in bounded memory and writes it
+ * as sorted runs.
+ *
+ * Everything is in one arena: records and groups grow up from its bottom,
+ * entries (radix.c) grow down from its top, and the space between is the
+ * scratch of the sort.  There are two ways to gather, and the collector
+ * chooses by what it sees:
+ *
+ *   grouping	each record is looked up by its key's hash; a key stands
+ *		once, with its values in order of arrival, equal neighbours
+ *		as one value and a count.  Best where keys repeat.
+ *   raw	bytes are read straight into the arena and get an entry a
+ *		record.  Best where they do not.
+ *
+ * Both may happen in one buffer: an entry is a group or a record, the sort
+ * brings those of a key together in order of arrival, and the run writer
+ * makes one group of them.
+ *
+ * An attempt begins at a watermark and changes nothing below it: to it, the
+ * groups of earlier tasks do not exist (a slot of the table that points
+ * below the watermark is free).  So a failed attempt is undone by going back
+ * to the watermark, and when the arena is full in the middle of an attempt
+ * the entries below and above it become two runs, one committed and one
+ * not.  Tasks that follow each other in the input share a buffer and so a
+ * run; the worker flushes where they do not.
+ *
+ * Life: collect_new; for each attempt collect_begin, then collect_room and
+ * collect_filled as long as there is output, collect_end, and
+ * collect_commit or collect_rollback; collect_flush; collect_free.
+ *
+ * MR_DEBUG=group always groups, nogroup never does, switch stops grouping
+ * after a few records of each buffer, nojoin writes a run for every task. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mr.h"
+
+__extension__ typedef unsigned __int128 uint128;
+
+enum {
+	IN_ROOM = 256 * KiB,	/* bytes read at a time */
+	BOTTOM = 8,		/* offset 0 means none */
+	TABLE_LEAST = 1024,	/* slots */
+	JUDGE_AT = 32768,	/* records after which grouping is judged */
+	CHUNK_MOST = 4096,
+	TAIL = 10,		/* kept free in a chunk: a count and a jump */
+	SHORT = 30,		/* values up to here have a head of one byte */
+};
+
+/* What a key has gathered.  Its key follows.  Its values are encoded as in a
+ * run (runio.c), in chunks; a 0 and a 32-bit offset lead to the next. */
+struct group {
+	uint32_t repeats;	/* of the last item, not encoded yet */
+	uint32_t last;		/* offset of the last item */
+	uint32_t first;		/* of the first chunk */
+	uint32_t end, limit;	/* in the last chunk */
+	uint32_t cap;		/* of the last chunk */
+	uint32_t klen, unused;
+	unsigned char key[];
+};
+_Static_assert(sizeof(struct group) == GROUP_KEY_AT, "see entry_key");
+
+struct slot {
+	uint32_t hash;		/* its low bits choose the slot */
+	uint32_t off;		/* of the group */
+};
+
+struct mark {
+	size_t used, n;
+};
+
+struct collect {
+	struct shape shape;
+	struct store *store;
+	struct run_writer *writer;
+	void (*emit)(void *, const struct run *, bool);
+	void *arg;
+	unsigned char *arena;
+	size_t cap, cap_usual;
+	size_t used;		/* bytes of records and groups */
+	size_t fill;		/* raw: bytes read; used..fill not yet scanned */
+	size_t n;		/* entries */
+	struct mark mark;
+	unsigned char *in;	/* what was read, when not straight */
+	size_t in_len, in_cap;
+	bool grouping, straight;	/* straight: reads go into the arena */
+	bool always, never, at_once, nojoin;	/* MR_DEBUG */
+	bool repetitive;	/* the last raw run had many equal keys */
+	struct slot *table;
+	size_t slots, slots_most, taken;
+	uint64_t seed[2];
+	uint64_t judged, fresh;	/* records seen, and those with a new key */
+	struct buf scratch;	/* a key that is not in the record as such */
+	uint32_t task, seq;
+	uint32_t oldest;	/* first task in the buffer */
+	uint32_t newest;	/* last committed one */
+	uint64_t records;	/* of this attempt */
+};
+
+static struct entry *
+entry_at(const struct collect *c, size_t i)
+{
+	return (struct entry *)(void *)(c->arena + c->cap) - 1 - i;
+}
+
+/* Free bytes once n entries and the scratch to sort them are set aside. */
+static size_t
+room_left(const struct collect *c, size_t top, size_t n)
+{
+	size_t taken = top + 2 * sizeof(struct entry) * n + 32;
+
+	return taken < c->cap ? c->cap - taken : 0;
+}
+
+static void
+choose_way(struct collect *c, bool grouping)
+{
+	c->grouping = grouping;
+	c->straight = !grouping && c->shape.key == KEY_PLAIN;
+	c->judged = c->fresh = 0;
+}
+
+/* A collector that uses about memory bytes besides those of one long
+ * record.  emit is told of each run, in input order. */
+struct collect *
+collect_new(const struct shape *shape, struct store *store,
+    uint16_t store_id, size_t memory, const char *compress,
+    void (*emit)(void *, const struct run *, bool), void *arg)
+{
+	struct collect *c = xzalloc(1, sizeof *c);
+
+	c->shape = *shape;
+	c->store = store;
+	c->writer = runw_new(store, store_id, compress);
+	c->emit = emit;
+	c->arg = arg;
+	c->cap = c->cap_usual = memory / 5 * 4 / 16 * 16;
+	c->arena = xrealloc(NULL, c->cap, 1);
+	c->used = c->fill = BOTTOM;
+	c->mark.used = BOTTOM;
+	c->in = xrealloc(NULL, IN_ROOM, 1);
+	c->in_cap = IN_ROOM;
+	c->slots_most = TABLE_LEAST;
+	while (c->slots_most * 2 * sizeof *c->table <= memory / 5)
+		c->slots_most *= 2;
+	c->slots = TABLE_LEAST;
+	c->table = xzalloc(c->slots, sizeof *c->table);
+	c->seed[0] = random_seed();
+	c->seed[1] = random_seed() | 1;
+	c->always = debug_word("group");
+	c->never = debug_word("nogroup");
+	c->at_once = debug_word("switch");
+	c->nojoin = debug_word("nojoin");
+	choose_way(c, !c->never);
+	return c;
+}
+
+static uint64_t
+mix(uint64_t a, uint64_t b)
+{
+	uint128 x = (uint128)a * b;
+
+	return (uint64_t)x ^ (uint64_t)(x >> 64);
+}
+
+static uint64_t
+load64(const unsigned char *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, 8);
+	return x;
+}
+
+static uint32_t
+load32(const unsigned char *p)
+{
+	uint32_t x;
+
+	memcpy(&x, p, 4);
+	return x;
+}
+
+/* Seeded anew in every process, so no input can be made to collide. */
+static uint32_t
+key_hash(const struct collect *c, const unsigned char *p, size_t len)
+{
+	uint64_t h = c->seed[0] ^ len * 0x9e3779b97f4a7c15, a = 0, b = 0;
+
+	for (; len > 16; p += 16, len -= 16)
+		h = mix(load64(p) ^ c->seed[1], load64(p + 8) ^ h);
+	if (len >= 8) {
+		a = load64(p);
+		b = load64(p + len - 8);
+	} else if (len >= 4) {
+		a = load32(p);
+		b = load32(p + len - 4);
+	} else if (len > 0) {
+		a = (uint64_t)p[0] << 16 | (uint64_t)p[len / 2] << 8 |
+		    p[len - 1];
+	}
+	h = mix(a ^ c->seed[1], b ^ h);
+	return (uint32_t)(h ^ h >> 32);
+}
+
+static void
+table_clear(struct collect *c)
+{
+	memset(c->table, 0, c->slots * sizeof *c->table);
+	c->taken = 0;
+}
+
+/* Doubles the table.  Slots below the watermark are left behind. */
+static bool
+table_grow(struct collect *c)
+{
+	struct slot *old = c->table;
+	size_t n = c->slots;
+
+	if (n == c->slots_most)
+		return false;
+	c->slots = n * 2;
+	c->table = xzalloc(c->slots, sizeof *c->table);
+	for (size_t i = 0; i < n; i++) {
+		size_t j = old[i].hash & (c->slots - 1);
+
+		if (old[i].off < c->mark.used || old[i].off == 0)
+			continue;
+		while (c->table[j].off != 0)
+			j = (j + 1) & (c->slots - 1);
+		c->table[j] = old[i];
+	}
+	free(old);
+	return true;
+}
+
+/* The value of an entry that is a record, not a group. */
+static const unsigned char *
+entry_value(const struct collect *c, const struct entry *e, size_t *len,
+    bool *noval)
+{
+	const unsigned char *key = c->arena + e->off, *v = key + e->klen;
+
+	if (c->shape.key != KEY_PLAIN) {
+		uint32_t x = load32(key - 4);
+
+		*noval = x == 0;
+		*len = x == 0 ? 0 : x - 1;
+		return v;
+	}
+	*noval = *v == c->shape.fmt.delim;
+	if (*noval) {
+		*len = 0;
+		return v;
+	}
+	v++;
+	*len = (size_t)((const unsigned char *)memchr(v, c->shape.fmt.delim,
+	    (size_t)(c->arena + c->cap - v)) - v);
+	return v;
+}
+
+/* Writes the pending count of a group's last item. */
+static void
+group_settle(struct collect *c, struct group *g)
+{
+	if (g->repeats > 0) {
+		c->arena[g->last] |= 2;
+		g->end += varint_put(c->arena + g->end,
+		    (uint64_t)g->repeats + 1);
+		g->repeats = 0;
+	}
+}
+
+static void
+emit_group(struct collect *c, struct group *g)
+{
+	uint32_t p = g->first;
+
+	group_settle(c, g);
+	while (p != g->end) {
+		uint64_t head, count = 1;
+		size_t vlen;
+
+		if (c->arena[p] == 0) {
+			p = load32(c->arena + p + 1);
+			continue;
+		}
+		p += varint_get(c->arena + p, c->arena + c->cap, &head);
+		vlen = head >> 2 == 0 ? 0 : (size_t)(head >> 2) - 1;
+		if (head & 2)
+			varint_get(c->arena + p + vlen, c->arena + c->cap,
+			    &count);
+		runw_item(c->writer, c->arena + p, vlen, head >> 2 == 0, count);
+		p += (uint32_t)vlen;
+		if (head & 2)
+			p += varint_get(c->arena + p, c->arena + c->cap,
+			    &count);
+	}
+}
+
+/* What a record takes when replayed, besides its value. */
+static size_t
+shown_bytes(const struct collect *c, size_t klen)
+{
+	switch (c->shape.key) {
+	case KEY_PART:
+		return klen - 4 + 2;
+	case KEY_PART_ONLY:
+		return 1;
+	default:
+		return klen + 2;
+	}
+}
+
+/* Sorts the entries from number lo up to hi and writes them as a run. */
+static void
+write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
+    uint32_t last, bool committed)
+{
+	struct entry *e = entry_at(c, hi - 1), *tmp;
+	size_t n = hi - lo, distinct = 0;
+	struct run run;
+
+	tmp = (struct entry *)(void *)(c->arena +
+	    (c->fill + 15) / 16 * 16);
+	e = radix_sort(e, tmp, n, c->arena);
+	runw_begin(c->writer, c->used + c->used / 8);
+	for (size_t i = 0; i < n; i++) {
+		const unsigned char *key = entry_key(c->arena, e + i), *v;
+		size_t klen = entry_klen(e + i), vlen;
+		bool noval;
+
+		distinct += runw_key(c->writer, key, klen,
+		    shown_bytes(c, klen));
+		if (e[i].klen & ENTRY_GROUP) {
+			emit_group(c, (struct group *)(void *)(c->arena +
+			    e[i].off));
+		} else {
+			v = entry_value(c, e + i, &vlen, &noval);
+			runw_item(c->writer, v, vlen, noval, 1);
+		}
+	}
+	runw_end(c->writer, &run);
+	run.first = first;
+	run.last = last;
+	run.seq = c->seq++;
+	c->repetitive = n >= 4096 && distinct < n / 2;
+	c->emit(c->arg, &run, committed);
+}
+
+/* Empties the arena but for what has been read and not scanned, which moves
+ * to its bottom. */
+static void
+spill(struct collect *c)
+{
+	size_t tail = c->straight ? c->fill - c->used : 0;
+
+	if (!c->straight)
+		c->fill = c->used;
+	if (c->mark.n > 0)
+		write_run(c, 0, c->mark.n, c->oldest, c->newest, true);
+	if (c->n > c->mark.n)
+		write_run(c, c->mark.n, c->n, c->task, c->task, false);
+	if (c->cap > c->cap_usual && tail < c->cap_usual / 2) {
+		unsigned char *p = xrealloc(NULL, c->cap_usual, 1);
+
+		memcpy(p + BOTTOM, c->arena + c->used, tail);
+		free(c->arena);
+		c->arena = p;
+		c->cap = c->cap_usual;
+	} else {
+		memmove(c->arena + BOTTOM, c->arena + c->used, tail);
+	}
+	c->used = BOTTOM;
+	c->fill = BOTTOM + tail;
+	c->n = 0;
+	c->mark = (struct mark){ BOTTOM, 0 };
+	c->oldest = c->task;
+	if (c->grouping)
+		table_clear(c);
+	/* A raw buffer turned out to be full of equal keys, or a record too
+	 * long to group has gone: group the next one. */
+	if (!c->grouping && !c->never && tail <= IN_ROOM / 2 &&
+	    (c->repetitive || c->always || c->at_once)) {
+		if (c->straight) {
+			memcpy(c->in, c->arena + BOTTOM, tail);
+			c->in_len = tail;
+			c->fill = BOTTOM;
+		}
+		table_clear(c);
+		choose_way(c, true);
+	}
+}
+
+/* Makes the arena hold need more bytes and an entry. */
+static void
+arena_grow(struct collect *c, size_t need)
+{
+	size_t want = c->fill + need + 4 * sizeof(struct entry) + 64;
+	size_t cap = c->cap;
+
+	if (want > INT32_MAX)
+		die("map task %u: a record is longer than 2 GiB",
+		    (unsigned)c->task);
+	while (cap < want)
+		cap = cap < INT32_MAX / 2 ? cap * 2 : INT32_MAX / 16 * 16;
+	c->arena = xrealloc(c->arena, cap, 1);
+	c->cap = cap;
+}
+
+/* Makes room for need bytes and an entry, by a spill if it must be. */
+static void
+make_room(struct collect *c, size_t need)
+{
+	if (room_left(c, c->straight ? c->fill : c->used, c->n + 1) >= need)
+		return;
+	if (c->n > 0)
+		spill(c);
+	if (!c->straight)
+		c->fill = c->used;
+	if (room_left(c, c->fill, c->n + 1) < need)
+		arena_grow(c, need);
+}
+
+/* An attempt of a task begins.  What the buffer holds is of tasks that are
+ * committed and end right before this one, or the caller has flushed it. */
+void
+collect_begin(struct collect *c, uint32_t task)
+{
+	c->task = task;
+	c->seq = 0;
+	c->records = 0;
+	if (c->n == 0)
+		c->oldest = task;
+	c->mark = (struct mark){ c->used, c->n };
+	c->taken = 0;
+}
+
+static void
+push(struct collect *c, const unsigned char *key, uint32_t klen, uint32_t off,
+    uint32_t flag)
+{
+	*entry_at(c, c->n++) = (struct entry){
+		prefix8(key, klen), off, klen | flag };
+}
+
+/* Moves on from grouping in the middle of a buffer. */
+static void
+stop_grouping(struct collect *c)
+{
+	make_room(c, c->in_len);
+	choose_way(c, false);
+	c->fill = c->used;
+	if (c->straight) {
+		memcpy(c->arena + c->fill, c->in, c->in_len);
+		c->fill += c->in_len;
+		c->in_len = 0;
+	}
+}
+
+/* Where the next bytes go, *n of them at most; never none. */
+unsigned char *
+collect_room(struct collect *c, size_t *n)
+{
+	size_t room;
+
+	if (c->in_len == c->in_cap && c->shape.key == KEY_PLAIN)
+		stop_grouping(c);
+	if (!c->straight) {
+		if (c->in_len == c->in_cap) {
+			c->in_cap *= 2;
+			c->in = xrealloc(c->in, c->in_cap, 1);
+		}
+		*n = c->in_cap - c->in_len;
+		return c->in + c->in_len;
+	}
+	make_room(c, 4 * KiB);
+	if (!c->straight)
+		return collect_room(c, n);
+	room = room_left(c, c->fill, c->n);
+	*n = room < IN_ROOM ? room : IN_ROOM;
+	return c->arena + c->fill;
+}
+
+/* Scans what is in the arena and not yet scanned. */
+static void
+scan_straight(struct collect *c)
+{
+	struct record r[RECORD_BATCH];
+	size_t used, n, most;
+
+	while (c->fill > c->used) {
+		most = room_left(c, c->fill, c->n) / (2 * sizeof(struct entry));
+		if (most == 0) {
+			if (c->n == 0)
+				arena_grow(c, 64);
+			else
+				spill(c);
+			if (!c->straight)
+				return;
+			continue;
+		}
+		n = record_batch(&c->shape.fmt, c->arena + c->used,
+		    c->fill - c->used, r, most < RECORD_BATCH ? most :
+		    RECORD_BATCH, &used);
+		if (n == 0)
+			break;
+		for (size_t i = 0; i < n; i++)
+			push(c, r[i].key, r[i].klen,
+			    (uint32_t)(r[i].key - c->arena), 0);
+		c->records += n;
+		c->used += used;
+	}
+}
+
+/* Adds a value to a group that has it not as its last one. */
+static bool
+group_add(struct collect *c, struct group *g, const struct record *r,
+    const unsigned char *head, unsigned headlen)
+{
+	uint32_t need = headlen + r->vlen;
+
+	group_settle(c, g);
+	if (need > g->limit || g->end > g->limit - need) {
+		uint32_t cap = g->cap * 2, at;
+
+		if (cap > CHUNK_MOST)
+			cap = CHUNK_MOST;
+		if (cap < need + TAIL)
+			cap = need + TAIL;
+		if (room_left(c, c->used, c->n + 1) < cap)
+			return false;
+		at = (uint32_t)c->used;
+		c->used += cap;
+		c->arena[g->end] = 0;
+		memcpy(c->arena + g->end + 1, &at, 4);
+		g->end = at;
+		g->limit = at + cap - TAIL;
+		g->cap = cap;
+	}
+	g->last = g->end;
+	memcpy(c->arena + g->end, head, headlen);
+	if (r->vlen > 0)
+		memcpy(c->arena + g->end + headlen, r->val, r->vlen);
+	g->end += need;
+	return true;
+}
+
+static bool
+group_new(struct collect *c, struct slot *s, const struct record *r,
+    uint32_t hash, const unsigned char *head, unsigned headlen)
+{
+	uint32_t need = headlen + r->vlen + TAIL, at, first;
+	struct group *g;
+
+	at = (uint32_t)(c->used + 7) & ~7u;
+	first = at + (uint32_t)sizeof *g + r->klen;
+	if (room_left(c, c->used, c->n + 1) <
+	    (size_t)need + sizeof *g + r->klen + 8)
+		return false;
+	g = (struct group *)(void *)(c->arena + at);
+	*g = (struct group){ .last = first, .first = first,
+	    .end = first + headlen + r->vlen, .limit = first + need - TAIL,
+	    .cap = need, .klen = r->klen };
+	if (r->klen > 0)
+		memcpy(g->key, r->key, r->klen);
+	memcpy(c->arena + first, head, headlen);
+	if (r->vlen > 0)
+		memcpy(c->arena + first + headlen, r->val, r->vlen);
+	c->used = first + need;
+	*s = (struct slot){ hash, at };
+	c->taken++;
+	push(c, r->key, r->klen, at, ENTRY_GROUP);
+	c->fresh++;
+	return true;
+}
+
+/* Adds a record to its key's group.  False if the arena is full. */
+static bool
+group_record(struct collect *c, const struct record *r, uint32_t hash)
+{
+	unsigned char head[10];
+	unsigned headlen;
+	size_t j;
+
+	if (c->taken * 2 >= c->slots && !table_grow(c))
+		return false;
+	headlen = varint_put(head,
+	    (uint64_t)(r->noval ? 0 : r->vlen + 1) << 2 | 1);
+	for (j = hash & (c->slots - 1); ; j = (j + 1) & (c->slots - 1)) {
+		struct slot *s = c->table + j;
+		struct group *g;
+
+		if (s->off == 0 || s->off < c->mark.used)
+			return group_new(c, s, r, hash, head, headlen);
+		if (s->hash != hash)
+			continue;
+		g = (struct group *)(void *)(c->arena + s->off);
+		if (g->klen != r->klen || memcmp(g->key, r->key, r->klen) != 0)
+			continue;
+		if (r->vlen <= SHORT && c->arena[g->last] == head[0] &&
+		    memcmp(c->arena + g->last + 1, r->val, r->vlen) == 0 &&
+		    g->repeats < UINT32_MAX - 1) {
+			g->repeats++;
+			return true;
+		}
+		return group_add(c, g, r, head, headlen);
+	}
+}
+
+/* Keeps a record whose key is not in it as such: length of the value + 1 (0:
+ * none), key, value.  False if the arena is full. */
+static bool
+built_record(struct collect *c, const struct record *r)
+{
+	uint32_t x = r->noval ? 0 : r->vlen + 1;
+	size_t need = 4 + (size_t)r->klen + r->vlen;
+
+	if (room_left(c, c->used, c->n + 1) < need)
+		return false;
+	memcpy(c->arena + c->used, &x, 4);
+	memcpy(c->arena + c->used + 4, r->key, r->klen);
+	if (r->vlen > 0)
+		memcpy(c->arena + c->used + 4 + r->klen, r->val, r->vlen);
+	push(c, r->key, r->klen, (uint32_t)c->used + 4, 0);
+	c->used += need;
+	return true;
+}
+
+/* The record with the key by which it is sorted. */
+static void
+build_key(struct collect *c, struct record *r)
+{
+	unsigned char part[4];
+
+	store_be32(part, partition_of(r->key, r->klen, c->shape.nparts));
+	buf_reset(&c->scratch);
+	buf_put(&c->scratch, part, 4);
+	if (c->shape.key == KEY_PART_ONLY) {
+		r->vlen = (uint32_t)(r->val + r->vlen - r->key);
+		r->val = r->key;
+		r->noval = false;
+	} else {
+		buf_put(&c->scratch, r->key, r->klen);
+	}
+	r->key = c->scratch.p;
+	r->klen = (uint32_t)c->scratch.len;
+}
+
+static void
+add_record(struct collect *c, struct record *r, uint32_t hash)
+{
+	bool added;
+
+	if (c->shape.key != KEY_PLAIN) {
+		build_key(c, r);
+		hash = key_hash(c, r->key, r->klen);
+	}
+	for (;;) {
+		added = c->grouping ? group_record(c, r, hash) :
+		    built_record(c, r);
+		if (added)
+			return;
+		if (c->n > 0)
+			spill(c);
+		else
+			arena_grow(c, (size_t)r->klen + r->vlen +
+			    sizeof(struct group) + 4 * TAIL);
+	}
+}
+
+/* Records out of what was read.  Hashes of a batch are computed and their
+ * slots fetched before the first is looked up. */
+static void
+scan_in(struct collect *c)
+{
+	struct record r[RECORD_BATCH];
+	uint32_t hash[RECORD_BATCH];
+	size_t at = 0, used, n;
+
+	while (!c->straight) {
+		n = record_batch(&c->shape.fmt, c->in + at, c->in_len - at, r,
+		    RECORD_BATCH, &used);
+		if (n == 0)
+			break;
+		if (c->shape.key == KEY_PLAIN) {
+			for (size_t i = 0; i < n; i++) {
+				hash[i] = key_hash(c, r[i].key, r[i].klen);
+				__builtin_prefetch(c->table +
+				    (hash[i] & (c->slots - 1)));
+			}
+			for (size_t i = 0; i < n; i++)
+				__builtin_prefetch(c->arena + c->table[
+				    hash[i] & (c->slots - 1)].off);
+		}
+		for (size_t i = 0; i < n; i++)
+			add_record(c, r + i, hash[i]);
+		c->records += n;
+		c->judged += n;
+		at += used;
+		if (c->grouping && !c->always && (c->at_once ||
+		    (c->judged >= JUDGE_AT && c->fresh > c->judged / 5 * 4))) {
+			memmove(c->in, c->in + at, c->in_len - at);
+			c->in_len -= at;
+			at = 0;
+			stop_grouping(c);
+		} else if (c->judged >= JUDGE_AT) {
+			c->judged = c->fresh = 0;
+		}
+	}
+	if (c->straight) {
+		scan_straight(c);
+		return;
+	}
+	if (at > 0)
+		memmove(c->in, c->in + at, c->in_len - at);
+	c->in_len -= at;
+}
+
+/* The first n bytes of what collect_room gave have been filled. */
+void
+collect_filled(struct collect *c, size_t n)
+{
+	if (c->straight) {
+		c->fill += n;
+		scan_straight(c);
+	} else {
+		c->in_len += n;
+	}
+	if (!c->straight)
+		scan_in(c);
+}
+
+/* There is no more: a last record without its delimiter is given one. */
+void
+collect_end(struct collect *c)
+{
+	unsigned char *p;
+	size_t n;
+
+	if (c->straight ? c->fill == c->used : c->in_len == 0)
+		return;
+	p = collect_room(c, &n);
+	*p = c->shape.fmt.delim;
+	collect_filled(c, 1);
+}
+
+void
+collect_commit(struct collect *c)
+{
+	c->mark = (struct mark){ c->used, c->n };
+	c->newest = c->task;
+	if (c->nojoin)
+		collect_flush(c);
+}
+
+/* Forgets the attempt's records.  Runs that it has emitted are the
+ * caller's to forget. */
+void
+collect_rollback(struct collect *c)
+{
+	c->used = c->fill = c->mark.used;
+	c->n = c->mark.n;
+	c->in_len = 0;
+	table_clear(c);
+}
+
+/* Writes what the buffer holds, all of it committed, as a run. */
+void
+collect_flush(struct collect *c)
+{
+	if (c->n > 0)
+		spill(c);
+}
+
+/* Whether a flush would write a run. */
+bool
+collect_holds(const struct collect *c)
+{
+	return c->n > 0;
+}
+
+/* Records of this attempt so far. */
+uint64_t
+collect_records(const struct collect *c)
+{
+	return c->records;
+}
+
+void
+collect_free(struct collect *c)
+{
+	if (c == NULL)
+		return;
+	runw_free(c->writer);
+	free(c->arena);
+	free(c->in);
+	free(c->table);
+	buf_free(&c->scratch);
+	free(c);
+}

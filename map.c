@@ -1,0 +1,52 @@
+/* map.c - mr map: records through a command, in parallel, order kept. */
+
+#include "mr.h"
+
+static const struct opt opts[] = {
+	{ O_COMMAND, 'c', "command", "STRING", "run STRING by the shell", 0 },
+	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
+	OPT_JOBS, OPT_BLOCK, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
+	{ O_UNORDERED, 0, "unordered", NULL,
+	    "print what is ready first", 0 },
+	OPT_TALK,
+	{ 0, 0, NULL, NULL, NULL, 0 },
+};
+
+static int
+map_main(const struct cmd *c, int argc, char *argv[])
+{
+	struct setup s;
+	struct optscan o;
+	const char *line = NULL;
+	int id, status;
+
+	setup_begin(&s, "map");
+	s.job.kind = JOB_MAP;
+	s.po.filter = true;
+	opt_begin(&o, c, argc, argv);
+	while ((id = opt_next(&o)) != -1)
+		if (setup_option(&s, id, &o) && id == O_COMMAND)
+			line = o.value;
+	if ((line == NULL) == (o.noperands == 0))
+		refuse(line == NULL ? "which command? mr map CMD [ARG]..., or "
+		    "-c STRING" : "-c STRING and CMD exclude each other");
+	if (line != NULL)
+		setup_shell(&s.job.map, line);
+	else
+		setup_argv(&s.job.map, o.operands);
+	status = command_check(&s.job.map, "map", line != NULL);
+	if (status != 0)
+		return status;
+	setup_input(&s, NULL, 0);
+	return setup_run(&s);
+}
+
+const struct cmd map_cmd = {
+	"map", map_main, "[option]... command [argument]...",
+	"Runs records through a command, many copies at once; output keeps "
+	"the order of the input.",
+	"records through a command in parallel, order kept",
+	opts,
+	"example: mr map -i access.log grep -v healthz >interesting.log\n",
+	true,
+};

@@ -1,0 +1,569 @@
+/* merge.c - sorted runs to one sorted stream of groups, and back to text.
+ *
+ * Merging is by (key, position of the run): the caller gives the runs in
+ * input order, and of equal keys the earlier run's values come first, which
+ * makes the whole sort stable.  A loser tree holds the runs; a node compares
+ * eight bytes of key as a number before it looks at the key itself.
+ *
+ * Keys are held whole, one a run; values are given as they stand in a
+ * window of the run, long ones in pieces.  So memory is bounded by the
+ * windows and the longest key times the number of runs, whatever a group or
+ * a value holds.
+ *
+ * Life: merge_new; merge_group to the next key; merge_item for each of its
+ * values, merge_piece for the rest of a long one; merge_free.  What an item
+ * points to is good until the next call.  A replay turns a merge into the
+ * text of its records, a buffer at a time. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mr.h"
+
+enum {
+	WINDOW_LEAST = 16 * KiB, WINDOW_MOST = 1 * MiB,
+	AHEAD = 32,		/* bytes enough for any head of an item */
+};
+
+struct cursor {
+	const struct store *store;
+	int fd;
+	bool packed, open, done;	/* open: within a group */
+	uint64_t pos, end;	/* of the file: what is not yet in win */
+	unsigned char *win;
+	size_t cap, at, n;	/* win[at..n) is to be read */
+	struct buf key;
+	uint64_t prefix;
+	uint64_t big_left;	/* of a long value, not yet given */
+	struct buf raw;		/* of a packed block */
+};
+
+struct merge {
+	struct cursor *c;
+	size_t n;
+	uint32_t *tree;		/* tree[0] the winner, the rest losers */
+	struct bounds bounds;
+	const char *compress;
+	struct buf key;		/* of the group being given */
+	bool in_group;
+};
+
+static _Noreturn void
+damaged(void)
+{
+	die("temporary data is damaged");
+}
+
+/* The next compressed block into an empty window. */
+static void
+refill_packed(struct cursor *c, const char *compress)
+{
+	unsigned char head[8];
+	struct buf out = {0};
+	size_t raw, len;
+
+	if (pread_full(c->fd, head, 8, c->pos) != 8)
+		damaged();
+	raw = load_be32(head);
+	len = load_be32(head + 4);
+	if (len > c->end - c->pos - 8)
+		damaged();
+	buf_reset(&c->raw);
+	if (pread_full(c->fd, buf_reserve(&c->raw, len), len, c->pos + 8) !=
+	    (ssize_t)len)
+		damaged();
+	if (store_pack(c->store, compress, true, c->raw.p, len, &out) == -1 ||
+	    out.len != raw)
+		die("--compress-program %s -d failed", compress);
+	free(c->win);
+	c->win = out.p;
+	c->cap = out.cap;
+	c->at = 0;
+	c->n = out.len;
+	c->pos += 8 + len;
+}
+
+/* Brings need bytes together in the window, fewer only at the run's end. */
+static void
+ensure(struct merge *m, struct cursor *c, size_t need)
+{
+	size_t want;
+
+	if (c->n - c->at >= need || c->pos == c->end)
+		return;
+	if (c->packed) {
+		if (c->at == c->n)
+			refill_packed(c, m->compress);
+		return;
+	}
+	memmove(c->win, c->win + c->at, c->n - c->at);
+	c->n -= c->at;
+	c->at = 0;
+	if (need > c->cap) {
+		c->cap = need;
+		c->win = xrealloc(c->win, c->cap, 1);
+	}
+	want = c->cap - c->n;
+	if (want > c->end - c->pos)
+		want = (size_t)(c->end - c->pos);
+	if (pread_full(c->fd, c->win + c->n, want, c->pos) != (ssize_t)want)
+		die_errno("%s: reading temporary data", c->store->dir);
+	c->n += want;
+	c->pos += want;
+}
+
+static uint64_t
+cursor_varint(struct cursor *c)
+{
+	uint64_t x;
+	unsigned n = varint_get(c->win + c->at, c->win + c->n, &x);
+
+	if (n == 0)
+		damaged();
+	c->at += n;
+	return x;
+}
+
+/* The next item of the group, or false at the group's end. */
+static bool
+cursor_item(struct merge *m, struct cursor *c, struct item *it)
+{
+	uint64_t head;
+	bool repeated;
+
+	ensure(m, c, AHEAD);
+	if (c->at == c->n)
+		damaged();
+	if (c->win[c->at] == 0) {
+		c->at++;
+		c->open = false;
+		return false;
+	}
+	head = cursor_varint(c);
+	repeated = (head & 2) != 0;
+	it->noval = head >> 2 == 0;
+	it->vlen = it->noval ? 0 : (head >> 2) - 1;
+	if (it->vlen <= c->cap / 2 || repeated || c->packed) {
+		ensure(m, c, (size_t)it->vlen + AHEAD);
+		if (it->vlen > c->n - c->at)
+			damaged();
+		it->p = c->win + c->at;
+		it->n = (size_t)it->vlen;
+		c->at += it->n;
+		it->count = repeated ? cursor_varint(c) : 1;
+	} else {
+		it->p = c->win + c->at;
+		it->n = c->n - c->at;
+		it->count = 1;
+		c->at = c->n;
+		c->big_left = it->vlen - it->n;
+	}
+	return true;
+}
+
+/* More of a long value. */
+static size_t
+cursor_piece(struct merge *m, struct cursor *c, const unsigned char **p)
+{
+	size_t n;
+
+	if (c->big_left == 0)
+		return 0;
+	ensure(m, c, 1);
+	n = c->n - c->at;
+	if (n == 0)
+		damaged();
+	if (n > c->big_left)
+		n = (size_t)c->big_left;
+	*p = c->win + c->at;
+	c->at += n;
+	c->big_left -= n;
+	return n;
+}
+
+/* Goes to the next group, over what is left of this one. */
+static void
+cursor_group(struct merge *m, struct cursor *c)
+{
+	struct item it;
+	const unsigned char *p;
+	uint64_t klen;
+
+	while (c->open)
+		if (cursor_item(m, c, &it))
+			while (cursor_piece(m, c, &p) > 0)
+				;
+	ensure(m, c, AHEAD);
+	if (c->at == c->n) {
+		c->done = true;
+		return;
+	}
+	klen = cursor_varint(c);
+	ensure(m, c, (size_t)klen + 1);
+	if (klen > c->n - c->at)
+		damaged();
+	buf_reset(&c->key);
+	buf_put(&c->key, c->win + c->at, (size_t)klen);
+	c->at += (size_t)klen;
+	c->prefix = prefix8(c->key.p, c->key.len);
+	c->open = true;
+	if (m->bounds.hi != NULL && key_compare(c->key.p, c->key.len,
+	    m->bounds.hi, m->bounds.hilen) >= 0)
+		c->done = true;
+}
+
+/* Whether run a's group comes before run b's. */
+static bool
+before(const struct merge *m, uint32_t a, uint32_t b)
+{
+	const struct cursor *x = m->c + a, *y = m->c + b;
+	int c;
+
+	if (x->done || y->done)
+		return x->done == y->done ? a < b : y->done;
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix;
+	c = key_compare(x->key.p, x->key.len, y->key.p, y->key.len);
+	return c != 0 ? c < 0 : a < b;
+}
+
+/* Plays the runs of a subtree and leaves the losers in it. */
+static uint32_t
+tree_build(struct merge *m, size_t node)
+{
+	uint32_t a, b;
+
+	if (node >= m->n)
+		return (uint32_t)(node - m->n);
+	a = tree_build(m, 2 * node);
+	b = tree_build(m, 2 * node + 1);
+	if (before(m, a, b)) {
+		m->tree[node] = b;
+		return a;
+	}
+	m->tree[node] = a;
+	return b;
+}
+
+/* The winner has moved on: plays it against the losers on its way up. */
+static void
+tree_replay(struct merge *m)
+{
+	uint32_t w = m->tree[0];
+
+	for (size_t node = (w + m->n) / 2; node >= 1; node /= 2)
+		if (before(m, m->tree[node], w)) {
+			uint32_t t = m->tree[node];
+
+			m->tree[node] = w;
+			w = t;
+		}
+	m->tree[0] = w;
+}
+
+/* Merges n runs, given in input order, between bounds, with windows that
+ * have memory bytes together.  The bounds' bytes stay the caller's. */
+struct merge *
+merge_new(const struct merge_input *in, size_t n, const struct bounds *bounds,
+    size_t memory, const char *compress)
+{
+	struct merge *m = xzalloc(1, sizeof *m);
+	size_t cap = n == 0 ? 0 : memory / n;
+
+	if (cap < WINDOW_LEAST)
+		cap = WINDOW_LEAST;
+	if (cap > WINDOW_MOST)
+		cap = WINDOW_MOST;
+	m->n = n;
+	m->c = xzalloc(n, sizeof *m->c);
+	m->tree = xzalloc(n + 1, sizeof *m->tree);
+	m->compress = compress;
+	if (bounds != NULL)
+		m->bounds = *bounds;
+	for (size_t i = 0; i < n; i++) {
+		struct cursor *c = m->c + i;
+
+		c->store = in[i].stores + in[i].run->at.store;
+		c->fd = store_fd(c->store, &in[i].run->at);
+		c->packed = compress != NULL && in[i].run->at.disk;
+		c->pos = in[i].run->at.off + in[i].begin;
+		c->end = in[i].run->at.off + in[i].end;
+		c->cap = cap;
+		if (c->cap > c->end - c->pos)
+			c->cap = (size_t)(c->end - c->pos);
+		if (!c->packed)
+			c->win = xrealloc(NULL, c->cap, 1);
+		do
+			cursor_group(m, c);
+		while (!c->done && m->bounds.lo != NULL && key_compare(
+		    c->key.p, c->key.len, m->bounds.lo,
+		    m->bounds.lolen) < 0);
+	}
+	if (n > 0)
+		m->tree[0] = tree_build(m, 1);
+	return m;
+}
+
+/* Moves to the next key, over what is left of this one. */
+bool
+merge_group(struct merge *m)
+{
+	struct cursor *c;
+	struct item it;
+
+	while (m->in_group)
+		merge_item(m, &it);
+	if (m->n == 0)
+		return false;
+	c = m->c + m->tree[0];
+	if (c->done)
+		return false;
+	buf_reset(&m->key);
+	buf_put(&m->key, c->key.p, c->key.len);
+	m->in_group = true;
+	return true;
+}
+
+const unsigned char *
+merge_key(const struct merge *m, size_t *len)
+{
+	*len = m->key.len;
+	return m->key.p;
+}
+
+/* The next value of the key, or false. */
+bool
+merge_item(struct merge *m, struct item *it)
+{
+	while (m->in_group) {
+		struct cursor *c = m->c + m->tree[0];
+		const unsigned char *p;
+
+		while (cursor_piece(m, c, &p) > 0)
+			;
+		if (c->open && cursor_item(m, c, it))
+			return true;
+		cursor_group(m, c);
+		tree_replay(m);
+		c = m->c + m->tree[0];
+		m->in_group = !c->done && c->key.len == m->key.len &&
+		    (m->key.len == 0 ||
+		    memcmp(c->key.p, m->key.p, m->key.len) == 0);
+	}
+	return false;
+}
+
+/* More bytes of the last item's value; 0 when it has been given whole. */
+size_t
+merge_piece(struct merge *m, const unsigned char **p)
+{
+	return cursor_piece(m, m->c + m->tree[0], p);
+}
+
+void
+merge_free(struct merge *m)
+{
+	if (m == NULL)
+		return;
+	for (size_t i = 0; i < m->n; i++) {
+		free(m->c[i].win);
+		buf_free(&m->c[i].key);
+		buf_free(&m->c[i].raw);
+	}
+	free(m->c);
+	free(m->tree);
+	buf_free(&m->key);
+	free(m);
+}
+
+/* A record is replayed as key, separator, value, delimiter.  What does not
+ * fit into the caller's buffer is put out in stages. */
+enum stage { STAGE_NONE, STAGE_KEY, STAGE_VALUE, STAGE_END };
+
+struct replay {
+	struct merge *m;
+	struct shape shape;
+	bool unique, begun;
+	struct buf key;		/* as text, with the separator */
+	struct item it;
+	uint64_t left;		/* records of this item still to come */
+	enum stage stage;
+	size_t done;		/* bytes of this stage that are out */
+	uint64_t records;
+	uint64_t weight;	/* of this key so far */
+	uint64_t hot;		/* of the heaviest key so far */
+	struct buf hot_key;
+};
+
+/* The text of m's records, which stays the caller's.  With unique, one
+ * record of each key. */
+struct replay *
+replay_new(struct merge *m, const struct shape *shape, bool unique)
+{
+	struct replay *r = xzalloc(1, sizeof *r);
+
+	r->m = m;
+	r->shape = *shape;
+	r->unique = unique;
+	return r;
+}
+
+/* Remembers the key that has just ended as the heaviest. */
+static void
+keep_hot(struct replay *r)
+{
+	size_t len = r->key.len > 0 ? r->key.len - 1 : 0;
+
+	r->hot = r->weight;
+	buf_reset(&r->hot_key);
+	buf_put(&r->hot_key, r->key.p, len < 100 ? len : 100);
+}
+
+/* Goes to the next item; false at the end of all. */
+static bool
+next_item(struct replay *r)
+{
+	const unsigned char *key;
+	size_t klen, skip = r->shape.key == KEY_PLAIN ? 0 : 4;
+
+	while (!r->begun || r->unique || !merge_item(r->m, &r->it)) {
+		if (r->weight > r->hot)
+			keep_hot(r);
+		r->weight = 0;
+		if (!merge_group(r->m))
+			return false;
+		r->begun = true;
+		key = merge_key(r->m, &klen);
+		buf_reset(&r->key);
+		if (r->shape.key != KEY_PART_ONLY) {
+			buf_put(&r->key, key + skip, klen - skip);
+			buf_put(&r->key, &r->shape.fmt.sep, 1);
+		}
+		if (r->unique && merge_item(r->m, &r->it)) {
+			r->it.count = 1;
+			break;
+		}
+	}
+	r->left = r->it.count;
+	r->records += r->left;
+	r->weight += r->left * (r->key.len + r->it.vlen + 1);
+	return true;
+}
+
+/* Bytes of the key's text that this item has: without a value there is no
+ * separator. */
+static size_t
+key_text(const struct replay *r)
+{
+	return r->key.len - (r->it.noval && r->key.len > 0);
+}
+
+/* Puts out as many whole copies of a short record as fit. */
+static size_t
+put_copies(struct replay *r, unsigned char *out, size_t room)
+{
+	size_t klen = key_text(r), vlen = (size_t)r->it.vlen;
+	size_t one = klen + vlen + 1, most = room / one, done;
+
+	if (most == 0)
+		return 0;
+	memcpy(out, r->key.p, klen);
+	memcpy(out + klen, r->it.p, vlen);
+	out[one - 1] = r->shape.fmt.delim;
+	if (most > r->left)
+		most = (size_t)r->left;
+	for (done = 1; done < most; ) {
+		size_t more = done < most - done ? done : most - done;
+
+		memcpy(out + done * one, out, more * one);
+		done += more;
+	}
+	r->left -= done;
+	return done * one;
+}
+
+/* Puts out as much of one long record as fits. */
+static size_t
+put_stages(struct replay *r, unsigned char *out, size_t room)
+{
+	size_t used = 0, n, whole;
+	const unsigned char *p;
+
+	if (r->stage == STAGE_NONE) {
+		r->stage = STAGE_KEY;
+		r->done = 0;
+	}
+	while (used < room && r->stage != STAGE_NONE) {
+		if (r->stage == STAGE_END) {
+			out[used++] = r->shape.fmt.delim;
+			r->stage = STAGE_NONE;
+			r->left--;
+			break;
+		}
+		p = r->stage == STAGE_KEY ? r->key.p : r->it.p;
+		whole = r->stage == STAGE_KEY ? key_text(r) : r->it.n;
+		n = whole - r->done;
+		if (n > room - used)
+			n = room - used;
+		if (n > 0)
+			memcpy(out + used, p + r->done, n);
+		used += n;
+		r->done += n;
+		if (r->done < whole)
+			continue;
+		r->done = 0;
+		if (r->stage == STAGE_KEY)
+			r->stage = STAGE_VALUE;
+		else if (r->it.count > 1 ||
+		    (r->it.n = merge_piece(r->m, &r->it.p)) == 0)
+			r->stage = STAGE_END;
+	}
+	return used;
+}
+
+/* Fills out with text, up to cap bytes; returns how many, 0 at the end.
+ * Records may be torn between two calls. */
+size_t
+replay_fill(struct replay *r, unsigned char *out, size_t cap)
+{
+	size_t used = 0, n;
+
+	while (used < cap) {
+		if (r->left == 0 && !next_item(r))
+			break;
+		if (r->stage == STAGE_NONE && r->it.n == r->it.vlen) {
+			n = put_copies(r, out + used, cap - used);
+			used += n;
+			if (n > 0)
+				continue;
+			if (used > cap / 2)
+				break;
+		}
+		used += put_stages(r, out + used, cap - used);
+	}
+	return used;
+}
+
+uint64_t
+replay_records(const struct replay *r)
+{
+	return r->records;
+}
+
+/* The weight of the heaviest key, and in key its first bytes. */
+uint64_t
+replay_hot(struct replay *r, struct buf *key)
+{
+	buf_put(key, r->hot_key.p, r->hot_key.len);
+	return r->hot;
+}
+
+void
+replay_free(struct replay *r)
+{
+	if (r == NULL)
+		return;
+	buf_free(&r->key);
+	buf_free(&r->hot_key);
+	free(r);
+}

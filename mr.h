@@ -1,0 +1,681 @@
+/* mr.h - everything one file of mr may know about another.
+ *
+ * The banners stand in call order: a file calls only what is declared
+ * above its own banner and in its own section.  A test holds this with nm. */
+#ifndef MR_H
+#define MR_H
+
+#include <sys/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* LINUX: use memfd, O_TMPFILE, splice, PDEATHSIG and their like.  `make
+ * PORTABLE=1` leaves it unset, and plain POSIX takes their place. */
+#if defined(__linux__) && !defined(PORTABLE)
+#define LINUX 1
+#else
+#define LINUX 0
+#endif
+
+#define MR_VERSION "0.1"
+
+enum {
+	EXIT_OK        = 0,
+	EXIT_TROUBLE   = 1,	/* mr's own trouble, or bad data */
+	EXIT_USAGE     = 2,	/* wrong use, or refused: nothing was run */
+	EXIT_TOLERATED = 3,	/* complete, with failures that were allowed */
+	EXIT_BUSY      = 75,	/* another mr is at work there */
+	EXIT_TASK      = 123,	/* a task's command failed */
+	EXIT_TIMEOUT   = 124,
+	EXIT_KILLED    = 125,	/* a task's command was killed by a signal */
+	EXIT_NOEXEC    = 126,
+	EXIT_NOCMD     = 127,
+};
+
+enum {
+	KiB = 1024,
+	MiB = 1024 * 1024,
+	PATH_ROOM = 4096,	/* bytes that a path of ours may have */
+};
+
+/* ------------------------------------------------------------ diag.c */
+extern const char *diag_name;		/* "mr" or "mr sort": begins messages */
+extern void (*diag_at_death)(void);	/* run by die before it exits, or NULL */
+void diag_bar(bool on);			/* a progress line may stand on stderr */
+void diag_write(const void *, size_t);	/* whole lines to stderr, at once */
+void say(const char *, ...) __attribute__((format(printf, 1, 2)));
+void say_errno(const char *, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void die(const char *, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void die_errno(const char *, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void refuse(const char *, ...) __attribute__((format(printf, 1, 2)));
+
+/* ------------------------------------------------------------ util.c */
+void *xrealloc(void *, size_t nmemb, size_t size);
+void *xzalloc(size_t nmemb, size_t size);
+char *xstrdup(const char *);
+char *xasprintf(const char *, ...) __attribute__((format(printf, 1, 2)));
+size_t grown(size_t cap, size_t want);
+int parse_number(const char *, uint64_t *);
+int parse_size(const char *, uint64_t *);
+int parse_duration(const char *, int64_t *ns);
+char *human_bytes(uint64_t, char *, size_t);
+char *human_time(int64_t ns, char *, size_t);
+int64_t now_ns(void);
+uint64_t random_seed(void);
+int write_full(int fd, const void *, size_t);
+ssize_t read_some(int fd, void *, size_t);
+ssize_t pread_full(int fd, void *, size_t, uint64_t off);
+int pwrite_full(int fd, const void *, size_t, uint64_t off);
+unsigned usable_cores(void);
+uint64_t usable_memory(void);
+unsigned varint_put(unsigned char *, uint64_t);
+unsigned varint_get(const unsigned char *, const unsigned char *end, uint64_t *);
+bool debug_word(const char *);
+
+static inline uint64_t
+load_be64(const unsigned char *p)
+{
+	uint64_t x;
+
+	__builtin_memcpy(&x, p, 8);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	x = __builtin_bswap64(x);
+#endif
+	return x;
+}
+
+static inline uint32_t
+load_be32(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	    (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void
+store_be32(unsigned char *p, uint32_t x)
+{
+	p[0] = (unsigned char)(x >> 24);
+	p[1] = (unsigned char)(x >> 16);
+	p[2] = (unsigned char)(x >> 8);
+	p[3] = (unsigned char)x;
+}
+
+/* The first eight bytes of a key as a number that orders as they do.
+ * Bytes beyond the key count as NUL: equal prefixes say nothing of length. */
+static inline uint64_t
+prefix8(const unsigned char *p, size_t len)
+{
+	uint64_t x = 0;
+
+	if (len >= 8)
+		return load_be64(p);
+	for (size_t i = 0; i < len; i++)
+		x |= (uint64_t)p[i] << (56 - 8 * i);
+	return x;
+}
+
+struct place {			/* a range of bytes in some store */
+	uint64_t off, len;
+	uint16_t store;
+	bool disk;
+};
+
+/* ------------------------------------------------------------- buf.c */
+struct buf {
+	unsigned char *p;
+	size_t len, cap;
+};
+unsigned char *buf_reserve(struct buf *, size_t extra);
+void buf_put(struct buf *, const void *, size_t);
+void buf_str(struct buf *, const char *);
+void buf_printf(struct buf *, const char *, ...)
+    __attribute__((format(printf, 2, 3)));
+void buf_escaped(struct buf *, const void *, size_t);
+void buf_reset(struct buf *);
+void buf_free(struct buf *);
+
+/* ------------------------------------------------------------- opt.c */
+enum { OPT_OPTIONAL = 1, OPT_HIDDEN = 2 };
+struct opt {
+	int id;			/* not 0; what opt_next returns */
+	char letter;		/* 0: none */
+	const char *name;	/* NULL: none */
+	const char *arg;	/* its name in --help; NULL: a flag */
+	const char *help;	/* one line; NULL with OPT_HIDDEN: an alias */
+	unsigned flags;
+};
+struct cmd {
+	const char *name;
+	int (*main)(const struct cmd *, int, char *[]);
+	const char *operands, *summary;
+	const char *brief;	/* for mr --help */
+	const struct opt *opts;		/* ends with id 0 */
+	const char *examples;
+	bool command_operand;	/* options end at the first operand */
+};
+struct optscan {
+	const struct cmd *cmd;
+	char **argv;
+	int argc, i;
+	const char *cluster;	/* the rest of -abc, or NULL */
+	char **operands;
+	int noperands;
+	const char *value;	/* of the last option, or NULL */
+	char shown[64];		/* the last option as it was typed */
+};
+extern const struct cmd *const *opt_commands;	/* ends with NULL */
+void opt_begin(struct optscan *, const struct cmd *, int, char *[]);
+int opt_next(struct optscan *);
+void opt_help(const struct cmd *, FILE *);
+void opt_completion(const char *shell, FILE *);
+uint64_t opt_size(const struct optscan *);
+uint64_t opt_count(const struct optscan *, uint64_t min, uint64_t max);
+int64_t opt_duration(const struct optscan *);
+unsigned char opt_byte(const struct optscan *);
+const char *nearest(const char *word, const char *const *words);
+
+/* ------------------------------------------------------------ proc.c */
+struct command {
+	char **argv;		/* NULL: no command */
+	const char *shown;	/* as the user gave it */
+};
+struct spawn {
+	char *const *argv, *const *envp;
+	const char *path;	/* argv[0] looked up by proc_lookup, or NULL */
+	int in, out, err;
+	uint64_t as_limit;	/* RLIMIT_AS, or 0 */
+};
+void proc_driver_signals(void);
+void proc_worker_begin(pid_t driver, volatile int32_t *group);
+int proc_spawn(const struct spawn *, pid_t *);
+void proc_kill_group(pid_t, int sig);
+void proc_kill_children(void);
+void proc_kill_children_but(pid_t);
+void proc_kill_strays(const char *job_id);
+bool proc_started_ignored(int sig);
+bool proc_dying(void);
+int proc_signal(void);
+bool proc_take_child(void);
+bool proc_take_stop(void);
+bool proc_take_info(void);
+int proc_poll(void *pollfds, size_t n, int64_t timeout_ns);
+void proc_stop_self(void);
+_Noreturn void proc_end_by(int sig);
+const char *signal_name(int sig, char *, size_t);
+const char *proc_lookup(const char *, char *, size_t);
+int command_check(const struct command *, const char *what, bool shell);
+int proc_filter(const char *prog, bool decompress, int in, int out);
+
+/* ---------------------------------------------------------- record.c */
+struct format {
+	unsigned char delim, sep;
+	uint32_t fields;	/* the key is the first so many fields; 0: all */
+};
+struct record {
+	const unsigned char *key, *val;
+	uint32_t klen, vlen;
+	bool noval;		/* no separator at all, not an empty value */
+};
+enum key_shape {
+	KEY_PLAIN,	/* sorted by the key; the value follows it */
+	KEY_PART,	/* by partition, then key */
+	KEY_PART_ONLY,	/* by partition; the value is the whole record */
+};
+struct shape {
+	struct format fmt;
+	enum key_shape key;
+	uint32_t nparts;
+};
+enum { RECORD_BATCH = 64 };
+size_t record_batch(const struct format *, const unsigned char *, size_t len,
+    struct record *, size_t max, size_t *used);
+size_t record_end(const struct format *, const unsigned char *, size_t len);
+size_t key_length(const struct format *, const unsigned char *, size_t len);
+int key_compare(const void *, size_t, const void *, size_t);
+
+/* ------------------------------------------------------- partition.c */
+uint64_t partition_hash(const void *key, size_t len);
+uint32_t partition_of(const void *key, size_t len, uint32_t n);
+
+/* ----------------------------------------------------------- input.c */
+struct file {
+	const char *name;	/* as it was given; "-" is standard input */
+	uint64_t size;
+	uint64_t dev, ino;
+	int64_t mtime_ns;
+	bool stream;		/* size unknown: read to its end */
+};
+struct input {
+	struct file *files;
+	size_t n, cap;
+	uint64_t bytes;		/* of the files whose size is known */
+	size_t nstreams;
+	struct buf errors;	/* what could not be read, a line each */
+	size_t nerrors;
+	bool recursive;
+};
+struct split {
+	uint32_t file, nfiles;	/* nfiles over 1: small files packed together */
+	uint64_t off, len;	/* nominal; records begin within them */
+	struct place spool;	/* where a stream's block is */
+	bool stream;		/* in the spool; exact */
+	bool exact;		/* off and len are on records already */
+	bool empty;		/* the one task of an empty input */
+	bool whole;		/* an empty file that is a task all the same */
+};
+void input_add(struct input *, const char *name);
+void input_check(struct input *);
+int input_open(const struct file *, char *why, size_t whylen);
+int split_align(const struct format *, int fd, struct split *, uint64_t size);
+uint64_t group_boundary(const struct format *, int fd, uint64_t off,
+    uint64_t size);
+bool key_before(const struct format *, int fd, uint64_t off, struct buf *);
+
+/* ----------------------------------------------------------- store.c */
+struct store {
+	int mem, disk;		/* -1: none */
+	uint64_t memlen, memmax;	/* bytes in use and allowed in mem */
+	uint64_t disklen;
+	uint64_t synced;	/* pacing: how far write-back was started */
+	const char *dir;
+};
+int store_open_temp(const char *dir);
+int store_memfd(void);
+void store_open(struct store *, const char *dir, uint64_t memmax);
+void store_pick(struct store *, uint64_t expect, struct place *);
+void store_append(struct store *, struct place *, const void *, size_t);
+void store_keep(struct store *, const struct place *);
+int store_fd(const struct store *, const struct place *);
+int store_pack(const struct store *, const char *prog, bool unpack,
+    const void *, size_t, struct buf *);
+void store_punch(const struct store *, const struct place *, uint64_t off,
+    uint64_t len);
+
+/* ----------------------------------------------------------- runio.c */
+struct run {
+	struct place at;	/* data, then index */
+	uint64_t data;		/* bytes of data before the index */
+	uint64_t nblocks;
+	uint64_t records, weight;	/* weight: bytes when replayed */
+	uint32_t first, last, seq;	/* the tasks in it; order within a task */
+};
+struct run_writer;
+struct run_writer *runw_new(struct store *, uint16_t store_id,
+    const char *compress);
+void runw_begin(struct run_writer *, uint64_t expect);
+bool runw_key(struct run_writer *, const unsigned char *, size_t,
+    size_t shown);
+void runw_item(struct run_writer *, const unsigned char *, size_t, bool noval,
+    uint64_t count);
+void runw_big(struct run_writer *, uint64_t vlen, const void *, size_t);
+void runw_more(struct run_writer *, const void *, size_t);
+void runw_end(struct run_writer *, struct run *);
+void runw_free(struct run_writer *);
+
+struct run_index {		/* one entry a block */
+	uint64_t *off;		/* n + 1; where the block begins */
+	uint64_t *weight;	/* bytes of it when replayed */
+	uint32_t *keyoff;	/* n + 1; its first key, or less, in keys */
+	struct buf keys;
+	size_t n;
+};
+void run_index_read(const struct store *, const struct run *,
+    struct run_index *);
+void run_index_free(struct run_index *);
+size_t run_index_find(const struct run_index *, const void *, size_t);
+
+/* ----------------------------------------------------------- merge.c */
+struct item {
+	uint64_t vlen, count;
+	bool noval;
+	const unsigned char *p;	/* the first n bytes of the value */
+	size_t n;
+};
+struct merge_input {
+	const struct store *stores;	/* all of them, by run->at.store */
+	const struct run *run;
+	uint64_t begin, end;	/* blocks begin at begin; stop at end */
+};
+struct bounds {			/* lo <= key < hi; NULL: open */
+	const unsigned char *lo, *hi;
+	size_t lolen, hilen;
+};
+struct merge;
+struct merge *merge_new(const struct merge_input *, size_t n,
+    const struct bounds *, size_t memory, const char *compress);
+bool merge_group(struct merge *);
+const unsigned char *merge_key(const struct merge *, size_t *);
+bool merge_item(struct merge *, struct item *);
+size_t merge_piece(struct merge *, const unsigned char **);
+void merge_free(struct merge *);
+
+struct replay;
+struct replay *replay_new(struct merge *, const struct shape *, bool unique);
+size_t replay_fill(struct replay *, unsigned char *, size_t);
+uint64_t replay_records(const struct replay *);
+uint64_t replay_hot(struct replay *, struct buf *key);
+void replay_free(struct replay *);
+
+/* ----------------------------------------------------------- radix.c */
+struct entry {
+	uint64_t prefix;	/* prefix8 of the key */
+	uint32_t off;		/* of the record or group in the arena */
+	uint32_t klen;		/* ENTRY_GROUP: off is a struct group's */
+};
+enum { GROUP_KEY_AT = 32 };	/* a group's key lies so far behind its off */
+#define ENTRY_GROUP 0x80000000u
+static inline uint32_t
+entry_klen(const struct entry *e)
+{
+	return e->klen & ~ENTRY_GROUP;
+}
+static inline const unsigned char *
+entry_key(const unsigned char *arena, const struct entry *e)
+{
+	return arena + e->off + (e->klen & ENTRY_GROUP ? GROUP_KEY_AT : 0);
+}
+struct entry *radix_sort(struct entry *, struct entry *tmp, size_t n,
+    const unsigned char *arena);
+
+/* --------------------------------------------------------- collect.c */
+struct collect;
+struct collect *collect_new(const struct shape *, struct store *,
+    uint16_t store_id, size_t memory, const char *compress,
+    void (*emit)(void *, const struct run *, bool committed), void *arg);
+void collect_begin(struct collect *, uint32_t task);
+unsigned char *collect_room(struct collect *, size_t *);
+void collect_filled(struct collect *, size_t);
+void collect_end(struct collect *);
+void collect_commit(struct collect *);
+void collect_rollback(struct collect *);
+void collect_flush(struct collect *);
+bool collect_holds(const struct collect *);
+uint64_t collect_records(const struct collect *);
+void collect_free(struct collect *);
+
+/* --------------------------------------------------------- scratch.c */
+char *scratch_make(const char *dir, int *lock);
+void scratch_remove(const char *path, int lock);
+bool scratch_is_empty(const char *path);
+char *scratch_find_reserved(const char *path);
+
+/* --------------------------------------------------------- attempt.c */
+enum source_kind {
+	SOURCE_EMPTY, SOURCE_FD, SOURCE_SEGMENTS, SOURCE_FILL,
+};
+struct segment {
+	int fd;
+	uint64_t off, end;
+	bool complete;		/* a missing last delimiter is supplied */
+};
+struct source {
+	enum source_kind kind;
+	int fd;			/* SOURCE_FD: becomes standard input */
+	/* SOURCE_SEGMENTS: 1 and the next, 0 at the end, -1 and failure->text. */
+	int (*segment)(void *, struct segment *, struct buf *why);
+	/* SOURCE_FILL: bytes put there; 0 at the end, -1 as above. */
+	ssize_t (*fill)(void *, unsigned char *, size_t, struct buf *why);
+	void *arg;
+};
+struct sink {
+	struct collect *collect;	/* or, where NULL: */
+	struct store *store;
+	struct place *place;
+	int fd;			/* -1, or a file that is written instead */
+};
+enum failure_kind {
+	FAIL_NONE, FAIL_STATUS, FAIL_SIGNAL, FAIL_TIMEOUT, FAIL_STALL,
+	FAIL_HELD, FAIL_TTY, FAIL_EXEC, FAIL_INPUT, FAIL_ORDER, FAIL_LOST,
+	FAIL_UNREAD, FAIL_OUTPUT,
+};
+struct failure {
+	enum failure_kind kind;
+	int code;		/* exit status, signal or errno */
+	int exit;		/* what mr's exit status would be for it */
+	bool final;		/* another attempt is of no use */
+	bool silent;		/* exit 1 with no output and no message */
+	struct buf text;	/* what was found, for FAIL_INPUT and alike */
+	struct buf tail;	/* last lines of its stderr */
+};
+struct limits {
+	int64_t timeout, stall;	/* ns, or 0 */
+	uint64_t task_memory;
+	bool ok[256];		/* exit statuses that are success */
+	bool strict_input;
+	size_t pipe_size;
+};
+struct attempt_stats {
+	uint64_t in, out, unread;	/* bytes */
+	bool partial;		/* the output lacked its last delimiter */
+};
+struct attempt {
+	const struct command *cmd;
+	char *const *envp;
+	const char *tag;	/* put before each line of its stderr, or NULL */
+	int log;		/* stderr is copied there as well, or -1 */
+	const struct limits *limits;
+	struct source src;
+	struct sink sink;
+	unsigned char delim;
+	int abort_fd;		/* readable: the driver wants us to stop */
+	volatile int32_t *group;	/* the task's process group, for others */
+	volatile int64_t *paused;	/* ns that the job has been stopped */
+	volatile uint64_t *moved;	/* bytes read so far, for progress */
+	struct attempt_stats stats;
+	struct failure fail;
+	bool aborted;
+};
+void attempt_run(struct attempt *);
+
+/* ---------------------------------------------------------- worker.c */
+enum job_kind {
+	JOB_MAP,	/* records through a command, order kept */
+	JOB_SORT,	/* map, sort, reduce */
+};
+enum output_kind { OUT_STDOUT, OUT_FILE, OUT_DIR };
+struct job {
+	const char *what;		/* subcommand */
+	enum job_kind kind;
+	struct command map, reduce;
+	struct shape shape;
+	struct input input;
+	struct limits limits;
+	struct store *stores;		/* nworkers, then the spool */
+	unsigned nworkers;
+	uint64_t worker_memory;		/* bytes each worker may use of its own */
+	const char **tmpdirs;
+	size_t ntmpdirs;
+	const char *compress;
+	char *scratch;			/* our 0700 directory under -T */
+	char *outscratch;		/* and beside the output, or NULL */
+	char *extradir;			/* for MR_OUTPUT_DIR's files, or NULL */
+	char *logdir;			/* for tasks' standard error, or NULL */
+	char id[40];
+	bool grouped, check_order;	/* mr reduce */
+	bool whole_file, pack;
+	bool unique;
+	bool ship_stderr;
+	bool tag;
+	unsigned reducers;		/* 0: not known yet */
+	uint64_t ntasks;		/* 0: not known yet, or streaming */
+	unsigned cpus_per_task;
+	enum output_kind out;
+	const char *outpath;		/* as given */
+	char *outdir;			/* where the parts are made, or NULL */
+	int outdigits;			/* digits in part-NNNNN */
+	char **extra_env;
+	struct shared *shared;
+	const char *phase_name;		/* of JOB_MAP: "map" or "reduce" */
+};
+struct shared_worker {
+	volatile int32_t group;		/* process group of its task, or 0 */
+	volatile uint64_t moved;	/* input bytes of its present task */
+};
+struct shared {
+	volatile int64_t paused;	/* ns that the job has been stopped */
+	struct shared_worker worker[];
+};
+enum task_kind { TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE };
+#define NO_BOUND UINT32_MAX
+struct run_range {		/* a part of a run */
+	struct run run;
+	uint64_t begin, end;	/* bytes of its data */
+};
+struct task_msg {
+	uint32_t kind, task, attempt;
+	uint32_t payload;	/* bytes that follow: n struct run_range and
+				 * two bounds, or the key before the split */
+	uint64_t n;		/* runs */
+	uint32_t lolen, hilen;	/* of the bounds, or NO_BOUND */
+	uint64_t nparts, expect;	/* of the job; bytes of output */
+	struct split split;
+};
+enum reply_kind { REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED };
+struct reply_msg {
+	uint32_t kind, task;
+	uint32_t payload;	/* bytes that follow: textlen and taillen */
+	bool committed;		/* REPLY_RUN: no DONE is waited for */
+	bool partial;		/* the output lacks its last delimiter */
+	bool held;		/* some of it is in this worker's memory only */
+	struct run run;		/* REPLY_RUN */
+	struct place part;	/* the task's output, if it has any */
+	struct attempt_stats stats;
+	struct split split;	/* as it was aligned */
+	uint64_t records, read;
+	uint64_t peak_kb;	/* of the worker's memory */
+	uint64_t hot_weight;	/* of the heaviest key, which follows too */
+	struct failure fail;	/* its text and tail follow */
+	uint32_t textlen, taillen;
+};
+_Noreturn void worker_main(struct job *, unsigned me, int sock, pid_t driver);
+int message_send(int fd, const void *, size_t, const void *payload, size_t);
+int message_recv(int fd, void *, size_t);
+
+/* ---------------------------------------------------------- stream.c */
+struct stream;
+struct stream *stream_open(const char *name, const struct format *,
+    struct store *spool, uint16_t spool_id, size_t block, bool groups);
+int stream_fd(const struct stream *);
+void stream_set_block(struct stream *, size_t);
+int stream_read(struct stream *, struct split *, struct buf *before);
+void stream_close(struct stream *);
+
+/* -------------------------------------------------------- progress.c */
+struct progress {
+	bool on, lines;		/* lines: not a terminal, a line now and then */
+	bool shown;
+	int64_t start, next, paused;	/* ns */
+	int64_t phase_start, phase_paused;
+	uint64_t done, total;	/* tasks; total 0: unknown */
+	uint64_t bytes, moving;	/* of tasks that are done; of others */
+	uint64_t bytes_total;
+	unsigned stopped;	/* tasks that have been stopped */
+	const char *phase;
+};
+void progress_begin(struct progress *, bool force, bool quiet);
+void progress_phase(struct progress *, const char *, uint64_t total,
+    uint64_t bytes_total);
+int64_t progress_tick(struct progress *, int64_t now);
+void progress_print(struct progress *, int64_t now);
+void progress_erase(struct progress *);
+void progress_end(struct progress *);
+
+/* ---------------------------------------------------------- output.c */
+struct output;
+struct output *output_new(struct job *, bool overwrite);
+void output_add(struct output *, const struct place *, bool partial);
+bool output_ready(const struct output *);
+int output_pump(struct output *);
+uint64_t output_waiting(const struct output *);
+bool output_begun(const struct output *);
+void output_cut(struct output *, uint64_t parts);
+void output_parts(struct output *, const bool *partial, uint64_t n);
+FILE *output_file(struct output *, const char *name);
+int output_finish(struct output *);
+void output_free(struct output *);
+
+/* ---------------------------------------------------------- driver.c */
+struct plan_options {
+	uint64_t jobs, memory, block, records;
+	uint64_t reducers, batch;
+	uint64_t retries, max_failures;
+	int64_t deadline;	/* ns */
+	bool keep_going, nonempty, dry_run, quiet, verbose, progress;
+	bool overwrite, filter, unordered;
+	const char *report, *joblog;
+};
+int driver_run(struct job *, struct plan_options *);
+
+/* ----------------------------------------------------------- setup.c */
+enum {				/* ids of options that several share */
+	O_JOBS = 1, O_MEMORY, O_TMPDIR, O_BATCH, O_COMPRESS, O_SEP, O_FIELDS,
+	O_ZERO, O_BLOCK, O_OUTPUT, O_OUTDIR, O_OVERWRITE, O_REDUCERS,
+	O_QUIET, O_VERBOSE, O_PROGRESS, O_DRY_RUN, O_OK_EXIT, O_NONEMPTY,
+	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
+	O_TAG, O_ENV, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
+	O_OWN,			/* from here on: a subcommand's own */
+};
+#define OPT_JOBS { O_JOBS, 'j', "jobs", "N", \
+    "tasks at once; 50% of the cores (default: all)", 0 }, \
+    { O_JOBS, 'P', NULL, "N", NULL, OPT_HIDDEN }
+#define OPT_MEMORY { O_MEMORY, 'S', "buffer-size", "SIZE", \
+    "mr's own memory, all together (default 25%)", 0 }
+#define OPT_TMPDIR { O_TMPDIR, 'T', "temporary-directory", "DIR", \
+    "for what exceeds it; may be repeated", 0 }
+#define OPT_SORTING \
+    { O_BATCH, 0, "batch-size", "N", "runs merged at once", 0 }, \
+    { O_COMPRESS, 0, "compress-program", "PROG", \
+    "compress temporary files; PROG -d undoes it", 0 }
+#define OPT_ZERO { O_ZERO, 'z', "zero-terminated", NULL, \
+    "records end with NUL, not with a newline", 0 }, \
+    { O_ZERO, '0', NULL, NULL, NULL, OPT_HIDDEN }
+#define OPT_KEYS { O_SEP, 't', "field-separator", "C", \
+    "one byte between fields (default TAB)", 0 }, \
+    { O_FIELDS, 0, "key-fields", "N", \
+    "the key is the first N fields (default 1)", 0 }
+#define OPT_BLOCK { O_BLOCK, 0, "block-size", "SIZE", \
+    "input bytes of a task (default: by the input)", 0 }, \
+    { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }
+#define OPT_TASKS \
+    { O_OK_EXIT, 0, "ok-exit", "LIST", \
+    "exit statuses that are success too, e.g. 1", 0 }, \
+    { O_RETRIES, 0, "retries", "N", \
+    "attempts of a task after the first (default 0)", 0 }, \
+    { O_TIMEOUT, 0, "timeout", "TIME", \
+    "limit of an attempt: 90s, 10m, 2h", 0 }, \
+    { O_STALL, 0, "stall", "TIME", \
+    "limit of an attempt that moves no byte", 0 }, \
+    { O_DEADLINE, 0, "deadline", "TIME", "limit of the whole job", 0 }, \
+    { O_TASK_MEMORY, 0, "task-memory", "SIZE", \
+    "memory limit of each process of a task", 0 }, \
+    { O_STRICT, 0, "strict-input", NULL, \
+    "input that a task leaves unread is a failure", 0 }, \
+    { O_ENV, 0, "env", "NAME=VALUE", "set a variable for the tasks", 0 }
+#define OPT_TALK \
+    { O_TAG, 0, "tag", NULL, \
+    "begin lines of tasks' stderr with their task", 0 }, \
+    { O_PROGRESS, 0, "progress", NULL, \
+    "show progress on stderr, terminal or not", 0 }, \
+    { O_QUIET, 'q', "quiet", NULL, "show no progress", 0 }, \
+    { O_VERBOSE, 'v', "verbose", NULL, "say what was done, at the end", 0 }, \
+    { O_DRY_RUN, 0, "dry-run", NULL, "print the plan and do nothing", 0 }
+struct setup {
+	struct job job;
+	struct plan_options po;
+	bool given[O_OWN];	/* options, by id */
+};
+void setup_begin(struct setup *, const char *what);
+bool setup_option(struct setup *, int id, const struct optscan *);
+void setup_needs(const struct setup *, int id, const char *name,
+    const char *lacks);
+void setup_input(struct setup *, char *const *names, int n);
+void setup_shell(struct command *, const char *line);
+void setup_argv(struct command *, char **argv);
+int setup_run(struct setup *);
+
+/* ----------------------------------------------------- the subcommands */
+extern const struct cmd map_cmd, sort_cmd, shuffle_cmd, reduce_cmd, run_cmd;
+
+#endif

@@ -1,0 +1,530 @@
+/* output.c - where the result goes: standard output, a file that is replaced
+ * in one step, or a directory that appears in one step.
+ *
+ * Parts are added in order; they stand in stores until they are written.
+ * Between two parts a missing last delimiter is supplied, so that records
+ * never run together; the last byte of all is the last command's own.
+ *
+ * A file or a directory is built in a scratch directory beside its final
+ * name (scratch.c) and renamed there when all is known to be right.  Until
+ * then what had that name is untouched.  A name that is no plain file
+ * (/dev/null, a pipe) is written to as it is. */
+
+#define _GNU_SOURCE		/* splice, renameat2 */
+#include <sys/stat.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+#if LINUX
+#include <sys/sendfile.h>
+#endif
+
+enum { CHUNK = 1 * MiB };
+#define PART_SIZE ((uint64_t)128 * MiB)
+
+struct output {
+	struct job *job;
+	int fd;			/* what is written to now, or -1 */
+	bool pipe, plain;	/* plain: copy by read and write */
+	bool begun;
+	struct place *parts;	/* all that were added */
+	bool *partial;
+	uint64_t n, cap;
+	uint64_t next;		/* the part that is being written */
+	uint64_t done;		/* bytes of it that are out */
+	bool torn;		/* the last byte out was no delimiter */
+	char *target;		/* final name, links resolved; or NULL */
+	char *made;		/* what is renamed to it */
+	bool overwrite;
+	int lock;
+	unsigned char *buf;
+};
+
+static char *
+parent_of(const char *path)
+{
+	char *copy = xstrdup(path), *dir = xstrdup(dirname(copy));
+
+	free(copy);
+	return dir;
+}
+
+/* The scratch directory beside target. */
+static void
+make_scratch(struct output *o)
+{
+	char *dir = parent_of(o->target);
+
+	o->job->outscratch = scratch_make(dir, &o->lock);
+	if (o->job->outscratch == NULL) {
+		say_errno("cannot write in %s", dir);
+		refuse("no output can be made there; nothing was run");
+	}
+	free(dir);
+}
+
+static void
+begin_file(struct output *o)
+{
+	const char *name = o->job->outpath;
+	struct stat st;
+	mode_t mask = umask(0);
+
+	umask(mask);
+	if (stat(name, &st) == 0 && S_ISDIR(st.st_mode))
+		refuse("-o %s: is a directory; -O DIR writes parts", name);
+	if (stat(name, &st) == 0 && !S_ISREG(st.st_mode)) {
+		o->fd = open(name, O_WRONLY | O_CLOEXEC);
+		if (o->fd == -1) {
+			say_errno("-o %s", name);
+			refuse("nothing was run");
+		}
+		return;
+	}
+	o->target = realpath(name, NULL);
+	if (o->target == NULL) {
+		o->target = xstrdup(name);
+		st.st_mode = 0666 & ~mask;
+	} else if (access(o->target, W_OK) == -1) {
+		say_errno("-o %s", name);
+		refuse("nothing was run");
+	}
+	make_scratch(o);
+	o->made = xasprintf("%s/out", o->job->outscratch);
+	o->fd = open(o->made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (o->fd == -1)
+		die_errno("%s", o->made);
+	fchmod(o->fd, st.st_mode & 07777);
+}
+
+/* Whether mr made the directory, by the report in it. */
+static bool
+made_by_mr(const char *dir)
+{
+	char *path = xasprintf("%s/_mr/report.json", dir), head[16] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	free(path);
+	if (fd == -1)
+		return false;
+	if (read_some(fd, head, sizeof head - 1) < 0)
+		head[0] = '\0';
+	close(fd);
+	return strncmp(head, "{\"mr\":", 6) == 0;
+}
+
+/* A directory that may be replaced: empty or made by mr, and nothing that
+ * the job or its user stands on. */
+static void
+check_overwrite(const struct output *o, const struct stat *st)
+{
+	const struct input *in = &o->job->input;
+	struct stat up, here;
+	char *parent = xasprintf("%s/..", o->job->outpath);
+	char *real = realpath(o->job->outpath, NULL);
+	size_t len;
+
+	if (!S_ISDIR(st->st_mode))
+		refuse("-O %s: is no directory", o->job->outpath);
+	if (stat(".", &here) == 0 && here.st_ino == st->st_ino &&
+	    here.st_dev == st->st_dev)
+		refuse("--overwrite: %s is the working directory",
+		    o->job->outpath);
+	if (stat(parent, &up) == 0 && (up.st_dev != st->st_dev ||
+	    up.st_ino == st->st_ino))
+		refuse("--overwrite: %s is a mount point", o->job->outpath);
+	free(parent);
+	if (!scratch_is_empty(o->job->outpath) && !made_by_mr(o->job->outpath))
+		refuse("--overwrite: %s was not made by mr", o->job->outpath);
+	len = real != NULL ? strlen(real) : 0;
+	for (size_t i = 0; i < in->n && real != NULL; i++) {
+		char *name = realpath(in->files[i].name, NULL);
+
+		if (name != NULL && strncmp(name, real, len) == 0 &&
+		    name[len] == '/')
+			refuse("--overwrite: %s holds the input %s",
+			    o->job->outpath, in->files[i].name);
+		free(name);
+	}
+	free(real);
+}
+
+static void
+begin_dir(struct output *o, bool overwrite)
+{
+	struct job *job = o->job;
+	struct stat st;
+	char *mr, *path = xstrdup(job->outpath);
+	size_t len = strlen(path);
+	mode_t mask = umask(0);
+
+	umask(mask);
+	while (len > 1 && path[len - 1] == '/')
+		path[--len] = '\0';
+	if (lstat(path, &st) == 0) {
+		if (!overwrite)
+			refuse("-O %s: it exists; --overwrite replaces what "
+			    "mr made", path);
+		if (stat(path, &st) == -1) {
+			say_errno("-O %s", path);
+			refuse("nothing was run");
+		}
+		check_overwrite(o, &st);
+	}
+	o->target = path;
+	make_scratch(o);
+	o->made = xasprintf("%s/d", job->outscratch);
+	mr = xasprintf("%s/_mr", o->made);
+	job->logdir = xasprintf("%s/logs", mr);
+	job->extradir = xasprintf("%s/x", job->outscratch);
+	if (mkdir(o->made, 0777) == -1 || mkdir(mr, 0777) == -1 ||
+	    mkdir(job->logdir, 0777) == -1 || mkdir(job->extradir, 0700) == -1)
+		die_errno("%s", o->made);
+	free(mr);
+	job->outdir = o->made;
+}
+
+/* Prepares the output of a job; refuses what cannot be, before any work. */
+struct output *
+output_new(struct job *job, bool overwrite)
+{
+	struct output *o = xzalloc(1, sizeof *o);
+	struct stat st;
+
+	*o = (struct output){ .job = job, .fd = -1, .lock = -1,
+	    .plain = !LINUX, .overwrite = overwrite };
+	o->buf = xrealloc(NULL, CHUNK, 1);
+	switch (job->out) {
+	case OUT_STDOUT:
+		if (fcntl(STDOUT_FILENO, F_GETFL) == -1 ||
+		    (fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+			die("standard output is closed");
+		o->fd = STDOUT_FILENO;
+		break;
+	case OUT_FILE:
+		begin_file(o);
+		break;
+	case OUT_DIR:
+		begin_dir(o, overwrite);
+		break;
+	}
+	if (o->fd != -1 && fstat(o->fd, &st) == 0)
+		o->pipe = S_ISFIFO(st.st_mode);
+	return o;
+}
+
+/* Adds the next part; it must stay in its store. */
+void
+output_add(struct output *o, const struct place *part, bool partial)
+{
+	if (o->n == o->cap) {
+		o->cap = grown(o->cap, o->n + 1);
+		o->parts = xrealloc(o->parts, o->cap, sizeof *o->parts);
+		o->partial = xrealloc(o->partial, o->cap, sizeof *o->partial);
+	}
+	o->parts[o->n] = *part;
+	o->partial[o->n++] = partial;
+}
+
+/* Whether there is something to write.  Parts for a directory are written
+ * when all are there. */
+bool
+output_ready(const struct output *o)
+{
+	return o->fd != -1 && o->next < o->n;
+}
+
+/* Bytes that are added and not written. */
+uint64_t
+output_waiting(const struct output *o)
+{
+	uint64_t sum = 0;
+
+	for (uint64_t i = o->next; i < o->n; i++)
+		sum += o->parts[i].len;
+	return sum - o->done;
+}
+
+/* Whether anything has been written. */
+bool
+output_begun(const struct output *o)
+{
+	return o->begun;
+}
+
+/* Copies up to n bytes from a store to o->fd.  Returns how many, or -1. */
+static ssize_t
+copy(struct output *o, int from, uint64_t off, size_t n)
+{
+	ssize_t got;
+
+	if (n > CHUNK)
+		n = CHUNK;
+#if LINUX
+	if (!o->plain) {
+		loff_t at = (loff_t)off;
+
+		got = o->pipe ? splice(from, &at, o->fd, NULL, n,
+		    SPLICE_F_NONBLOCK) : sendfile(o->fd, from, &at, n);
+		if (got != -1 || (errno != EINVAL && errno != ENOSYS))
+			return got;
+		o->plain = true;	/* a terminal, or opened to append */
+	}
+#endif
+	if (o->pipe && n > 4 * KiB)
+		n = 4 * KiB;		/* so much never blocks after poll */
+	got = pread_full(from, o->buf, n, off);
+	if (got <= 0)
+		return got == 0 ? (errno = EIO, -1) : -1;
+	return write(o->fd, o->buf, (size_t)got);
+}
+
+/* Writes some of what was added.  Returns 1, 0 if the other side is not
+ * ready, or -1 and errno. */
+int
+output_pump(struct output *o)
+{
+	while (o->next < o->n) {
+		struct place *p = o->parts + o->next;
+		ssize_t n;
+
+		if (p->len == 0) {
+			o->next++;
+			continue;
+		}
+		if (o->torn && o->done == 0) {
+			n = write(o->fd, &o->job->shape.fmt.delim, 1);
+			o->torn = n != 1;
+		} else {
+			n = copy(o, store_fd(o->job->stores + p->store, p),
+			    p->off + o->done, (size_t)(p->len - o->done));
+			if (n > 0)
+				o->done += (uint64_t)n;
+		}
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (n == -1)
+			return -1;
+		o->begun = true;
+		if (o->done == p->len) {
+			/* A pipe may still refer to the pages. */
+			if (!o->pipe)
+				store_punch(o->job->stores + p->store, p,
+				    p->off, p->len);
+			o->torn = o->partial[o->next];
+			o->next++;
+			o->done = 0;
+		}
+		return 1;
+	}
+	return 0;
+}
+
+/* Writes the parts from number i up to end, which are in memory or files,
+ * to a file. */
+static int
+write_parts(struct output *o, uint64_t i, uint64_t end)
+{
+	uint64_t n = o->n;
+	int got = 0;
+
+	o->next = i;
+	o->n = end;
+	while (got != -1 && o->next < o->n)
+		got = output_pump(o);
+	o->n = n;
+	return got;
+}
+
+/* A map-only job with -O: cuts what was added into so many files; 0: into
+ * files of a good size. */
+void
+output_cut(struct output *o, uint64_t parts)
+{
+	uint64_t total = 0, sum = 0, i = 0;
+
+	for (i = 0; i < o->n; i++)
+		total += o->parts[i].len;
+	if (parts == 0)
+		parts = total < PART_SIZE ? 1 : total / PART_SIZE;
+	i = 0;
+	for (uint64_t p = 0; p < parts; p++) {
+		char *path = xasprintf("%s/part-%0*llu", o->made,
+		    o->job->outdigits, (unsigned long long)p);
+		uint64_t end = i;
+
+		o->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC,
+		    0666);
+		if (o->fd == -1)
+			die_errno("%s", path);
+		while (end < o->n && (p + 1 == parts || sum +
+		    o->parts[end].len / 2 < total * (p + 1) / parts ||
+		    o->parts[end].len == 0))
+			sum += o->parts[end++].len;
+		if (write_parts(o, i, end) == -1)
+			die_errno("%s", path);
+		i = end;
+		if (o->torn && sum < total &&
+		    write_full(o->fd, &o->job->shape.fmt.delim, 1) == -1)
+			die_errno("%s", path);
+		o->torn = false;
+		if (close(o->fd) == -1)
+			die_errno("%s", path);
+		free(path);
+	}
+	o->fd = -1;
+}
+
+/* Files of parts that workers have made: their last delimiters. */
+void
+output_parts(struct output *o, const bool *partial, uint64_t n)
+{
+	bool more = false;	/* something follows */
+
+	for (uint64_t p = n; p-- > 0; ) {
+		char *path = xasprintf("%s/part-%0*llu", o->made,
+		    o->job->outdigits, (unsigned long long)p);
+		struct stat st;
+
+		if (stat(path, &st) == -1)
+			die_errno("%s", path);
+		if (st.st_size > 0 && partial[p] && more) {
+			int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+			if (fd == -1 || write_full(fd,
+			    &o->job->shape.fmt.delim, 1) == -1 ||
+			    close(fd) == -1)
+				die_errno("%s", path);
+		}
+		more |= st.st_size > 0;
+		free(path);
+	}
+}
+
+/* A file in the directory's _mr, to write to; the caller closes it. */
+FILE *
+output_file(struct output *o, const char *name)
+{
+	char *path = xasprintf("%s/%s", o->made, name);
+	FILE *fp = fopen(path, "we");
+
+	if (fp == NULL)
+		die_errno("%s", path);
+	free(path);
+	return fp;
+}
+
+/* Moves what tasks have left in MR_OUTPUT_DIR into the directory. */
+static void
+move_extras(struct output *o)
+{
+	DIR *top = opendir(o->job->extradir);
+	struct dirent *t, *e;
+
+	if (top == NULL)
+		die_errno("%s", o->job->extradir);
+	while ((t = readdir(top)) != NULL) {
+		char *dir;
+		DIR *d;
+
+		if (t->d_name[0] == '.')
+			continue;
+		dir = xasprintf("%s/%s", o->job->extradir, t->d_name);
+		d = opendir(dir);
+		while (d != NULL && (e = readdir(d)) != NULL) {
+			char *from, *to;
+
+			if (strcmp(e->d_name, ".") == 0 ||
+			    strcmp(e->d_name, "..") == 0)
+				continue;
+			from = xasprintf("%s/%s", dir, e->d_name);
+			to = xasprintf("%s/%s", o->made, e->d_name);
+			if (access(to, F_OK) == 0)
+				die("two tasks left a file %s in "
+				    "MR_OUTPUT_DIR", e->d_name);
+			if (rename(from, to) == -1)
+				die_errno("%s", to);
+			free(from);
+			free(to);
+		}
+		if (d != NULL)
+			closedir(d);
+		free(dir);
+	}
+	closedir(top);
+}
+
+static void
+rename_dir(struct output *o)
+{
+	if (!o->overwrite || access(o->target, F_OK) == -1) {
+		struct stat st;
+
+		if (lstat(o->target, &st) == 0)
+			die("-O %s: it has been made meanwhile", o->target);
+		if (rename(o->made, o->target) == -1)
+			die_errno("%s", o->target);
+		return;
+	}
+#if LINUX
+	if (renameat2(AT_FDCWD, o->made, AT_FDCWD, o->target,
+	    RENAME_EXCHANGE) == 0)
+		return;		/* the old one goes with the scratch */
+#endif
+	{
+		char *old = xasprintf("%s/old", o->job->outscratch);
+
+		if (rename(o->target, old) == -1 ||
+		    rename(o->made, o->target) == -1)
+			die_errno("%s", o->target);
+		free(old);
+	}
+}
+
+/* Everything is right and written: gives the output its name.  Returns 0,
+ * or -1 and errno. */
+int
+output_finish(struct output *o)
+{
+	switch (o->job->out) {
+	case OUT_STDOUT:
+		return close(STDOUT_FILENO);
+	case OUT_FILE:
+		if (close(o->fd) == -1)
+			return -1;
+		o->fd = -1;
+		if (o->made != NULL && rename(o->made, o->target) == -1)
+			return -1;
+		break;
+	case OUT_DIR:
+		move_extras(o);
+		fclose(output_file(o, "_SUCCESS"));
+		rename_dir(o);
+		break;
+	}
+	return 0;
+}
+
+/* Forgets the output and removes what is beside its name. */
+void
+output_free(struct output *o)
+{
+	if (o == NULL)
+		return;
+	if (o->job->outscratch != NULL) {
+		scratch_remove(o->job->outscratch, o->lock);
+		free(o->job->outscratch);
+		o->job->outscratch = NULL;
+	}
+	free(o->buf);
+	free(o->parts);
+	free(o->partial);
+	free(o);
+}

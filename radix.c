@@ -1,0 +1,261 @@
+/* radix.c - sorts entries by key, then by place in the arena.
+ *
+ * An entry holds eight bytes of its key as a number.  Many entries are
+ * dealt into 256 piles by the highest byte in which they differ, some are
+ * split by quicksort, few are inserted; where all eight bytes agree the next
+ * eight are loaded.  Records of equal keys lie in the arena in the order in
+ * which they came, so the place decides between them and the sort is stable
+ * whatever moved.
+ *
+ * A short key is padded with NUL, and NUL may be a byte of a longer one: so
+ * of entries with equal eight bytes, those that end within them come first,
+ * the shorter before the longer.
+ *
+ * MR_DEBUG=radix deals from two entries on, =noradix never. */
+
+#include <string.h>
+
+#include "mr.h"
+
+enum { INSERT = 16, DEAL = 256, DIGITS = 256 };
+
+static size_t deal_from;	/* entries; set by radix_sort */
+
+static void sort(struct entry *, struct entry *, size_t, size_t, bool,
+    const unsigned char *);
+
+static bool
+less(const struct entry *x, const struct entry *y, size_t depth,
+    const unsigned char *arena)
+{
+	int c;
+
+	if (x->prefix != y->prefix)
+		return x->prefix < y->prefix;
+	c = key_compare(entry_key(arena, x) + depth, entry_klen(x) - depth,
+	    entry_key(arena, y) + depth, entry_klen(y) - depth);
+	return c != 0 ? c < 0 : x->off < y->off;
+}
+
+static void
+insertion(struct entry *e, size_t n, size_t depth, const unsigned char *arena)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct entry x = e[i];
+		size_t j = i;
+
+		for (; j > 0 && less(&x, e + j - 1, depth, arena); j--)
+			e[j] = e[j - 1];
+		e[j] = x;
+	}
+}
+
+/* Sorts entries whose keys are equal by place.  They nearly always are in
+ * order already. */
+static void
+by_place(struct entry *e, struct entry *tmp, size_t n,
+    const unsigned char *arena)
+{
+	uint64_t prefix = e[0].prefix;
+	bool sorted = true;
+
+	for (size_t i = 1; i < n && sorted; i++)
+		sorted = e[i - 1].klen == e[i].klen && e[i - 1].off < e[i].off;
+	if (sorted)
+		return;
+	for (size_t i = 0; i < n; i++)
+		e[i].prefix = (uint64_t)entry_klen(e + i) << 32 | e[i].off;
+	sort(e, tmp, n, 0, false, arena);
+	for (size_t i = 0; i < n; i++)
+		e[i].prefix = prefix;
+}
+
+/* For entries that agree in the eight bytes from *depth on: brings those
+ * that end there to the front, sorted, and returns how many; loads the next
+ * bytes of the others.  Bytes that all of the others share are passed over,
+ * so that long common prefixes need no recursion. */
+static size_t
+advance(struct entry *e, struct entry *tmp, size_t n, size_t *depth,
+    const unsigned char *arena)
+{
+	size_t ended = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (entry_klen(e + i) <= *depth + 8) {
+			struct entry x = e[i];
+
+			e[i] = e[ended];
+			e[ended++] = x;
+		}
+	if (ended > 1)
+		by_place(e, tmp, ended, arena);
+	*depth += 8;
+	for (size_t i = ended; i < n; i++)
+		e[i].prefix = prefix8(entry_key(arena, e + i) + *depth,
+		    entry_klen(e + i) - *depth);
+	return ended;
+}
+
+/* Sorts entries that agree in the eight bytes from depth on. */
+static void
+deeper(struct entry *e, struct entry *tmp, size_t n, size_t depth,
+    const unsigned char *arena)
+{
+	bool same = true;
+
+	while (same && n > 1) {
+		size_t ended = advance(e, tmp, n, &depth, arena);
+
+		e += ended;
+		tmp += ended;
+		n -= ended;
+		for (size_t i = 1; i < n && same; i++)
+			same = e[i].prefix == e[0].prefix;
+	}
+	if (n > 1)
+		sort(e, tmp, n, depth, false, arena);
+}
+
+static uint64_t
+median(uint64_t a, uint64_t b, uint64_t c)
+{
+	if (a > b) {
+		uint64_t t = a;
+
+		a = b;
+		b = t;
+	}
+	return c < a ? a : c > b ? b : c;
+}
+
+static void
+quick(struct entry *e, struct entry *tmp, size_t n, size_t depth,
+    const unsigned char *arena)
+{
+	while (n > INSERT) {
+		uint64_t pivot = median(e[0].prefix, e[n / 2].prefix,
+		    e[n - 1].prefix);
+		size_t lo = 0, i = 0, hi = n;
+
+		while (i < hi) {
+			struct entry x = e[i];
+
+			if (x.prefix < pivot) {
+				e[i++] = e[lo];
+				e[lo++] = x;
+			} else if (x.prefix > pivot) {
+				e[i] = e[--hi];
+				e[hi] = x;
+			} else {
+				i++;
+			}
+		}
+		if (hi - lo > 1)
+			deeper(e + lo, tmp + lo, hi - lo, depth, arena);
+		/* The smaller side by recursion bounds the stack. */
+		if (lo < n - hi) {
+			quick(e, tmp, lo, depth, arena);
+			e += hi;
+			tmp += hi;
+			n -= hi;
+		} else {
+			quick(e + hi, tmp + hi, n - hi, depth, arena);
+			n = lo;
+		}
+	}
+	insertion(e, n, depth, arena);
+}
+
+/* Deals a[0..n) into b by the highest byte in which prefixes differ; at[d]
+ * becomes the end of pile d. */
+static void
+deal(const struct entry *a, struct entry *b, size_t n, uint64_t differ,
+    uint32_t at[DIGITS])
+{
+	unsigned shift = 63 - (unsigned)__builtin_clzll(differ);
+	uint32_t sum = 0;
+
+	shift = shift < 7 ? 0 : shift - 7;
+	memset(at, 0, DIGITS * sizeof *at);
+	for (size_t i = 0; i < n; i++)
+		at[a[i].prefix >> shift & (DIGITS - 1)]++;
+	for (size_t d = 0; d < DIGITS; d++) {
+		uint32_t count = at[d];
+
+		at[d] = sum;
+		sum += count;
+	}
+	for (size_t i = 0; i < n; i++)
+		b[at[a[i].prefix >> shift & (DIGITS - 1)]++] = a[i];
+}
+
+/* Sorts a[0..n) by what stands in their keys from depth on, with b as
+ * scratch of the same size; the result is in b or in a.  All piles but the
+ * largest are sorted by recursion, so the stack stays shallow. */
+static void
+sort(struct entry *a, struct entry *b, size_t n, size_t depth, bool to_b,
+    const unsigned char *arena)
+{
+	uint32_t at[DIGITS];
+
+	while (n >= deal_from) {
+		uint64_t differ = 0;
+		size_t largest = 0, most = 0, start = 0;
+
+		for (size_t i = 1; i < n; i++)
+			differ |= a[i].prefix ^ a[0].prefix;
+		if (differ == 0) {
+			size_t ended = advance(a, b, n, &depth, arena);
+
+			if (to_b)
+				memcpy(b, a, ended * sizeof *a);
+			a += ended;
+			b += ended;
+			n -= ended;
+			continue;
+		}
+		deal(a, b, n, differ, at);
+		for (size_t d = 0; d < DIGITS; start = at[d++])
+			if (at[d] - start > most) {
+				most = at[d] - start;
+				largest = start;
+			}
+		start = 0;
+		for (size_t d = 0; d < DIGITS; start = at[d++])
+			if (start != largest && at[d] > start)
+				sort(b + start, a + start, at[d] - start,
+				    depth, !to_b, arena);
+		a += largest;
+		b += largest;
+		n = most;
+		{
+			struct entry *swap = a;
+
+			a = b;
+			b = swap;
+		}
+		to_b = !to_b;
+	}
+	if (n > 1)
+		quick(a, b, n, depth, arena);
+	if (to_b && n > 0)
+		memcpy(b, a, n * sizeof *a);
+}
+
+/* Sorts n entries; tmp has room for as many.  The result is in the array
+ * that is returned. */
+struct entry *
+radix_sort(struct entry *e, struct entry *tmp, size_t n,
+    const unsigned char *arena)
+{
+	static bool asked;
+
+	if (!asked) {
+		deal_from = debug_word("radix") ? 2 :
+		    debug_word("noradix") ? SIZE_MAX : DEAL;
+		asked = true;
+	}
+	if (n > 1)
+		sort(e, tmp, n, 0, false, arena);
+	return e;
+}

@@ -1,0 +1,81 @@
+/* record.c - what a record and a key are; the only file that knows
+ * delimiters.
+ *
+ * A record is a line: it ends with the delimiter byte.  Its key is its first
+ * fields (one, unless --key-fields says more), its value what stands after
+ * the separator that ends them.  A record with fewer separators is all key
+ * and has no value, which is not the same as an empty value. */
+
+#include <string.h>
+
+#include "mr.h"
+
+/* Length of the key of the record p[0..len), delimiter not counted. */
+size_t
+key_length(const struct format *f, const unsigned char *p, size_t len)
+{
+	const unsigned char *q = p, *end = p + len;
+
+	if (f->fields == 0)
+		return len;
+	for (uint32_t i = 0; i < f->fields; i++) {
+		q = memchr(q, f->sep, (size_t)(end - q));
+		if (q == NULL)
+			return len;
+		q++;
+	}
+	return (size_t)(q - 1 - p);
+}
+
+/* Finds up to max whole records in p[0..len) and says in *used how many
+ * bytes they have, delimiters included.  A record has less than 2 GiB; the
+ * caller sees to that. */
+size_t
+record_batch(const struct format *f, const unsigned char *p, size_t len,
+    struct record *v, size_t max, size_t *used)
+{
+	const unsigned char *start = p, *end = p + len;
+	size_t n = 0;
+
+	for (; n < max; n++) {
+		const unsigned char *nl, *sep;
+		struct record *r = v + n;
+
+		nl = memchr(p, f->delim, (size_t)(end - p));
+		if (nl == NULL)
+			break;
+		if (f->fields == 1)
+			sep = memchr(p, f->sep, (size_t)(nl - p));
+		else {
+			size_t k = key_length(f, p, (size_t)(nl - p));
+
+			sep = p + k < nl ? p + k : NULL;
+		}
+		r->key = p;
+		r->noval = sep == NULL;
+		r->klen = (uint32_t)((sep == NULL ? nl : sep) - p);
+		r->val = sep == NULL ? nl : sep + 1;
+		r->vlen = (uint32_t)(nl - r->val);
+		p = nl + 1;
+	}
+	*used = (size_t)(p - start);
+	return n;
+}
+
+/* Bytes of the first record with its delimiter, or 0 if it is not whole. */
+size_t
+record_end(const struct format *f, const unsigned char *p, size_t len)
+{
+	const unsigned char *nl = memchr(p, f->delim, len);
+
+	return nl == NULL ? 0 : (size_t)(nl - p) + 1;
+}
+
+/* Unsigned bytes; a key that is a prefix of another comes first. */
+int
+key_compare(const void *a, size_t alen, const void *b, size_t blen)
+{
+	int c = memcmp(a, b, alen < blen ? alen : blen);
+
+	return c != 0 ? c : (alen > blen) - (alen < blen);
+}

@@ -1,0 +1,64 @@
+/* reduce.c - mr reduce: records in key order through a command, in parallel,
+ * cut only between keys. */
+
+#include "mr.h"
+
+enum { O_GROUPED = O_OWN };
+
+static const struct opt opts[] = {
+	{ O_COMMAND, 'c', "command", "STRING", "run STRING by the shell", 0 },
+	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
+	{ O_GROUPED, 0, "grouped", NULL,
+	    "equal keys stand together; any order of keys", 0 },
+	OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
+	OPT_TASKS,
+	{ O_UNORDERED, 0, "unordered", NULL,
+	    "print what is ready first", 0 },
+	OPT_TALK,
+	{ 0, 0, NULL, NULL, NULL, 0 },
+};
+
+static int
+reduce_main(const struct cmd *c, int argc, char *argv[])
+{
+	struct setup s;
+	struct optscan o;
+	const char *line = NULL;
+	int id, status;
+
+	setup_begin(&s, "reduce");
+	s.job.kind = JOB_MAP;
+	s.job.check_order = true;
+	s.po.filter = true;
+	opt_begin(&o, c, argc, argv);
+	while ((id = opt_next(&o)) != -1) {
+		if (id == O_GROUPED) {
+			s.job.grouped = true;
+			s.job.check_order = false;
+		} else if (setup_option(&s, id, &o) && id == O_COMMAND) {
+			line = o.value;
+		}
+	}
+	if ((line == NULL) == (o.noperands == 0))
+		refuse(line == NULL ? "which command? mr reduce CMD [ARG]..., "
+		    "or -c STRING" : "-c STRING and CMD exclude each other");
+	if (line != NULL)
+		setup_shell(&s.job.map, line);
+	else
+		setup_argv(&s.job.map, o.operands);
+	status = command_check(&s.job.map, "reduce", line != NULL);
+	if (status != 0)
+		return status;
+	setup_input(&s, NULL, 0);
+	return setup_run(&s);
+}
+
+const struct cmd reduce_cmd = {
+	"reduce", reduce_main, "[option]... command [argument]...",
+	"Runs records in key order through a command, many copies at once; no "
+	"key is cut.",
+	"groups through a command, cut only between keys",
+	opts,
+	"example: mr sort words.tsv | mr reduce ./sum >counts.tsv\n",
+	true,
+};

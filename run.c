@@ -1,0 +1,140 @@
+/* run.c - mr run: the whole job. */
+
+#include <string.h>
+
+#include "mr.h"
+
+enum { O_MAP = O_OWN, O_REDUCE };
+
+static const struct opt opts[] = {
+	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
+	{ O_MAP, 0, "mapper", "CMD", NULL, OPT_HIDDEN },
+	{ O_REDUCE, 'r', "reduce", "CMD",
+	    "gets records in key order, whole groups", 0 },
+	{ O_REDUCE, 0, "reducer", "CMD", NULL, OPT_HIDDEN },
+	{ O_OUTPUT, 'o', "output", "FILE",
+	    "replaced at success; may be an input", 0 },
+	{ O_OUTDIR, 'O', "output-dir", "DIR", "part-00000 ... in a new DIR", 0 },
+	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made", 0 },
+	OPT_JOBS,
+	{ O_REDUCERS, 'R', "reducers", "N",
+	    "reduce tasks, so parts (default: by size)", 0 },
+	OPT_BLOCK,
+	{ O_WHOLE, 0, "whole-file", NULL, "a task a file, which is its stdin",
+	    0 },
+	{ O_PACK, 0, "pack", NULL, "small files may share a task", 0 },
+	OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING, OPT_TASKS,
+	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
+	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
+	OPT_TALK,
+	{ 0, 0, NULL, NULL, NULL, 0 },
+};
+
+/* Words of Hadoop Streaming, and what they are here. */
+static void
+check_hadoop(int argc, char *argv[])
+{
+	static const struct { const char *word, *cure; } words[] = {
+		{ "-mapper", "-m CMD" }, { "-reducer", "-r CMD" },
+		{ "-combiner", "--combine CMD" },
+		{ "-input", "the names of files, as operands" },
+		{ "-output", "-O DIR or -o FILE" },
+		{ "-file", "--ship PATH, or a path in the command" },
+		{ "-files", "--ship PATH, or a path in the command" },
+		{ "-numReduceTasks", "-R N" },
+		{ "-partitioner", "--partition" },
+		{ "-inputformat", "-L, --recstart, --whole-file, --io" },
+		{ "-outputformat", "--io" }, { "-cmdenv", "--env N=V" },
+		{ "-jobconf", "an option of its own" },
+	};
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		for (size_t j = 0; j < sizeof words / sizeof *words; j++)
+			if (strcmp(argv[i], words[j].word) == 0)
+				refuse("%s is Hadoop's; in mr it is %s",
+				    argv[i], words[j].cure);
+}
+
+/* Options that this job has no use for. */
+static void
+check_effects(const struct setup *s)
+{
+	static const struct { int id; const char *name; } sorting[] = {
+		{ O_BATCH, "--batch-size" },
+		{ O_COMPRESS, "--compress-program" },
+		{ O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
+	};
+	const struct job *job = &s->job;
+
+	if (job->kind == JOB_MAP)
+		for (size_t i = 0; i < sizeof sorting / sizeof *sorting; i++)
+			setup_needs(s, sorting[i].id, sorting[i].name,
+			    "-r CMD: nothing is sorted (-r cat)");
+	if (job->kind == JOB_MAP && job->out != OUT_DIR)
+		setup_needs(s, O_REDUCERS, "-R", "-r CMD or -O DIR");
+	if (job->out != OUT_DIR)
+		setup_needs(s, O_OVERWRITE, "--overwrite", "-O DIR");
+	else
+		setup_needs(s, O_UNORDERED, "--unordered",
+		    "output in one piece (it is -O DIR)");
+	if (s->given[O_OUTPUT] && s->given[O_OUTDIR])
+		refuse("-o FILE and -O DIR exclude each other");
+	if (job->whole_file && job->pack)
+		refuse("--whole-file and --pack exclude each other");
+	if (job->whole_file)
+		setup_needs(s, O_BLOCK, "--block-size",
+		    "splits (--whole-file makes none)");
+	if (job->map.argv == NULL && job->whole_file)
+		refuse("--whole-file has no effect without -m CMD");
+	if (job->map.argv == NULL && job->reduce.argv == NULL) {
+		setup_needs(s, O_OK_EXIT, "--ok-exit", "-m CMD or -r CMD");
+		setup_needs(s, O_RETRIES, "--retries", "-m CMD or -r CMD");
+		setup_needs(s, O_TIMEOUT, "--timeout", "-m CMD or -r CMD");
+		setup_needs(s, O_STALL, "--stall", "-m CMD or -r CMD");
+		setup_needs(s, O_TASK_MEMORY, "--task-memory",
+		    "-m CMD or -r CMD");
+		setup_needs(s, O_STRICT, "--strict-input", "-m CMD or -r CMD");
+		setup_needs(s, O_ENV, "--env", "-m CMD or -r CMD");
+		setup_needs(s, O_TAG, "--tag", "-m CMD or -r CMD");
+	}
+}
+
+static int
+run_main(const struct cmd *c, int argc, char *argv[])
+{
+	struct setup s;
+	struct optscan o;
+	int id, status;
+
+	check_hadoop(argc, argv);
+	setup_begin(&s, "run");
+	s.job.phase_name = "map";
+	opt_begin(&o, c, argc, argv);
+	while ((id = opt_next(&o)) != -1)
+		if (id == O_MAP)
+			setup_shell(&s.job.map, o.value);
+		else if (id == O_REDUCE)
+			setup_shell(&s.job.reduce, o.value);
+		else
+			setup_option(&s, id, &o);
+	s.job.kind = s.job.reduce.argv != NULL ? JOB_SORT : JOB_MAP;
+	check_effects(&s);
+	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
+	    (status = command_check(&s.job.reduce, "-r", true)) != 0)
+		return status;
+	setup_input(&s, o.operands, o.noperands);
+	return setup_run(&s);
+}
+
+const struct cmd run_cmd = {
+	"run", run_main, "[-m CMD] [-r CMD] [option]... [FILE|DIR|-]...",
+	"Splits the input, runs CMDs over it in parallel, and sorts between "
+	"them by key.",
+	"the whole job: map, sort, reduce",
+	opts,
+	"examples:\n"
+	"  mr run -m \"tr ' ' '\\n'\" -r 'uniq -c' /etc/services\n"
+	"  mr run -m 'cut -d: -f7' -r 'uniq -c' /etc/passwd\n"
+	"  mr run -m 'grep root' --ok-exit 1 /etc/passwd /etc/group\n",
+	false,
+};

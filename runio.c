@@ -1,0 +1,439 @@
+/* runio.c - sorted runs: how they are written and how their index is read.
+ *
+ * A run is a sequence of blocks, then an index with an entry for each block.
+ *
+ *	block = group...
+ *	group = varint(key length) key item... 0
+ *	item  = varint(x << 2 | repeated << 1 | 1) value [varint(count)]
+ *	        x is 0 for a record without a value, else its length + 1
+ *
+ * A key stands once before its values, and equal neighbours are one item
+ * with a count, so a word count of gigabytes is a run of megabytes.  A group
+ * that fills a block goes on in the next one, under the same key again.
+ * Blocks are small where a run is small and up to 64 KiB where it is big, by
+ * bytes stored and by bytes when replayed, so that the index can cut a run
+ * of any size into even parts.
+ *
+ * A run on disk can be compressed: then a block is up to 1 MiB, it is
+ * compressed by itself, and its two lengths (raw, compressed; 32 bits, big
+ * endian) stand before it.
+ *
+ * Life of a writer: runw_new; for each run runw_begin, then for each group
+ * in key order runw_key and its items, then runw_end; runw_free.  A value
+ * that is not in memory as a whole is given by runw_big and runw_more. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mr.h"
+
+enum {
+	BUFFER = 256 * KiB,
+	BLOCK_LEAST = 1 * KiB, BLOCK_MOST = 64 * KiB,
+	BLOCK_PACKED = 1 * MiB,
+	WEIGHT_LEAST = 4 * KiB,
+	FRACTION = 256,		/* a block is so much of the run so far */
+	COLLAPSE = 128,		/* longest value that is kept as value, count */
+};
+
+struct run_writer {
+	struct store *store;
+	const char *compress;
+	struct run run;
+	struct buf out;		/* not yet appended */
+	uint64_t written;	/* raw bytes of blocks, those in out too */
+	uint64_t block_at;	/* written when the block began */
+	uint64_t block_weight, block_limit, weight_limit;
+	struct buf key, previous;	/* of this group, of the one before */
+	size_t shown;
+	bool in_group, packed;
+	unsigned char last[COLLAPSE];	/* the item that may still repeat */
+	size_t last_len;
+	uint64_t last_count;	/* 0: there is none */
+	bool last_noval;
+	uint64_t big_left;	/* bytes that runw_more has still to bring */
+	struct buf index;	/* off, weight, key length, key: per block */
+};
+
+struct run_writer *
+runw_new(struct store *store, uint16_t store_id, const char *compress)
+{
+	struct run_writer *w = xzalloc(1, sizeof *w);
+
+	w->store = store;
+	w->compress = compress;
+	w->run.at.store = store_id;
+	return w;
+}
+
+/* Begins a run of about expect bytes. */
+void
+runw_begin(struct run_writer *w, uint64_t expect)
+{
+	struct place at = w->run.at;
+
+	store_pick(w->store, expect, &at);
+	w->run = (struct run){ .at = at };
+	w->packed = w->compress != NULL && at.disk;
+	w->written = w->block_at = 0;
+	w->block_weight = 0;
+	w->in_group = false;
+	w->last_count = 0;
+	buf_reset(&w->out);
+	buf_reset(&w->index);
+	buf_reset(&w->previous);
+	buf_reset(&w->key);
+}
+
+static void
+flush(struct run_writer *w)
+{
+	store_append(w->store, &w->run.at, w->out.p, w->out.len);
+	buf_reset(&w->out);
+}
+
+static void
+put(struct run_writer *w, const void *data, size_t len)
+{
+	w->written += len;
+	if (w->packed || len <= BUFFER) {
+		buf_put(&w->out, data, len);
+		if (!w->packed && w->out.len >= BUFFER)
+			flush(w);
+	} else {
+		flush(w);
+		store_append(w->store, &w->run.at, data, len);
+	}
+}
+
+static void
+put_varint(struct run_writer *w, uint64_t x)
+{
+	unsigned char tmp[10];
+
+	put(w, tmp, varint_put(tmp, x));
+}
+
+/* Length of the shortest prefix of key that is above previous, so that the
+ * index need not hold whole keys. */
+static size_t
+separator_length(const struct buf *key, const struct buf *previous)
+{
+	size_t n = 0;
+
+	while (n < key->len && n < previous->len && key->p[n] == previous->p[n])
+		n++;
+	return n < key->len ? n + 1 : n;
+}
+
+static void
+index_put(struct run_writer *w, uint64_t x)
+{
+	unsigned char tmp[10];
+
+	buf_put(&w->index, tmp, varint_put(tmp, x));
+}
+
+/* Where the data being written now will stand, from the run's begin. */
+static uint64_t
+data_offset(const struct run_writer *w)
+{
+	return w->run.at.len + (w->packed ? 0 : w->out.len);
+}
+
+static void
+block_begin(struct run_writer *w)
+{
+	size_t klen = separator_length(&w->key, &w->previous);
+
+	index_put(w, data_offset(w));
+	index_put(w, klen);
+	buf_put(&w->index, w->key.p, klen);
+	w->run.nblocks++;
+	w->block_at = w->written;
+	w->block_weight = 0;
+	w->block_limit = w->written / FRACTION;
+	if (w->block_limit < BLOCK_LEAST)
+		w->block_limit = BLOCK_LEAST;
+	if (w->block_limit > BLOCK_MOST)
+		w->block_limit = BLOCK_MOST;
+	if (w->packed)
+		w->block_limit = BLOCK_PACKED;
+	if (w->block_limit < 8 * w->key.len)
+		w->block_limit = 8 * w->key.len;
+	w->weight_limit = w->packed ? UINT64_MAX : w->run.weight / FRACTION;
+	if (w->weight_limit < WEIGHT_LEAST)
+		w->weight_limit = WEIGHT_LEAST;
+}
+
+static void
+block_end(struct run_writer *w)
+{
+	struct buf packed = {0};
+	unsigned char head[8];
+
+	index_put(w, w->block_weight);
+	if (!w->packed)
+		return;
+	if (store_pack(w->store, w->compress, false, w->out.p, w->out.len,
+	    &packed) == -1)
+		die("--compress-program %s failed", w->compress);
+	if (w->out.len > UINT32_MAX || packed.len > UINT32_MAX)
+		die("a record is too long to be compressed");
+	store_be32(head, (uint32_t)w->out.len);
+	store_be32(head + 4, (uint32_t)packed.len);
+	store_append(w->store, &w->run.at, head, sizeof head);
+	store_append(w->store, &w->run.at, packed.p, packed.len);
+	buf_free(&packed);
+	buf_reset(&w->out);
+}
+
+static void
+group_begin(struct run_writer *w)
+{
+	put_varint(w, w->key.len);
+	put(w, w->key.p, w->key.len);
+	w->in_group = true;
+}
+
+static void
+group_end(struct run_writer *w)
+{
+	put(w, "", 1);
+	w->in_group = false;
+}
+
+/* Called before an item: a full block is closed, and the group goes on in
+ * the next one. */
+static void
+room_for_item(struct run_writer *w)
+{
+	uint64_t used = w->written - w->block_at;
+
+	if (w->in_group && (used >= w->block_limit ||
+	    w->block_weight >= w->weight_limit)) {
+		group_end(w);
+		block_end(w);
+		buf_reset(&w->previous);	/* so that the index says all */
+		buf_put(&w->previous, w->key.p, w->key.len);
+		block_begin(w);
+		group_begin(w);
+	}
+	if (!w->in_group)
+		group_begin(w);
+}
+
+static void
+count_item(struct run_writer *w, uint64_t vlen, uint64_t count)
+{
+	uint64_t weight = count * (w->shown + vlen);
+
+	w->block_weight += weight;
+	w->run.weight += weight;
+	w->run.records += count;
+}
+
+static void
+item_head(struct run_writer *w, uint64_t vlen, bool noval, bool repeated)
+{
+	put_varint(w, (noval ? 0 : vlen + 1) << 2 |
+	    (uint64_t)repeated << 1 | 1);
+}
+
+/* Writes the item that was kept back because it might have repeated. */
+static void
+settle(struct run_writer *w)
+{
+	uint64_t count = w->last_count;
+
+	if (count == 0)
+		return;
+	room_for_item(w);
+	item_head(w, w->last_len, w->last_noval, count > 1);
+	put(w, w->last, w->last_len);
+	if (count > 1)
+		put_varint(w, count);
+	count_item(w, w->last_len, count);
+	w->last_count = 0;
+}
+
+/* Begins the group of a key above all before it and returns true; for the
+ * same key again it does nothing.  shown is what a record of it takes
+ * besides its value when it is replayed. */
+bool
+runw_key(struct run_writer *w, const unsigned char *key, size_t klen,
+    size_t shown)
+{
+	struct buf swap;
+
+	if (w->run.nblocks > 0 && klen == w->key.len &&
+	    (klen == 0 || memcmp(key, w->key.p, klen) == 0))
+		return false;
+	settle(w);
+	if (w->in_group)
+		group_end(w);
+	swap = w->previous;
+	w->previous = w->key;
+	w->key = swap;
+	buf_reset(&w->key);
+	buf_put(&w->key, key, klen);
+	w->shown = shown;
+	if (w->run.nblocks == 0) {
+		block_begin(w);
+	} else if (w->written - w->block_at >= w->block_limit ||
+	    w->block_weight >= w->weight_limit) {
+		block_end(w);
+		block_begin(w);
+	}
+	return true;
+}
+
+/* Adds count equal values to the group. */
+void
+runw_item(struct run_writer *w, const unsigned char *v, size_t len,
+    bool noval, uint64_t count)
+{
+	if (w->last_count > 0 && len == w->last_len &&
+	    noval == w->last_noval && (len == 0 ||
+	    memcmp(v, w->last, len) == 0)) {
+		w->last_count += count;
+		return;
+	}
+	settle(w);
+	if (len <= COLLAPSE) {
+		if (len > 0)
+			memcpy(w->last, v, len);
+		w->last_len = len;
+		w->last_noval = noval;
+		w->last_count = count;
+	} else {
+		for (; count > 0; count--) {
+			runw_big(w, len, v, len);
+		}
+	}
+}
+
+/* Adds one value of vlen bytes, of which len are here; runw_more brings the
+ * rest. */
+void
+runw_big(struct run_writer *w, uint64_t vlen, const void *p, size_t len)
+{
+	settle(w);
+	room_for_item(w);
+	item_head(w, vlen, false, false);
+	count_item(w, vlen, 1);
+	w->big_left = vlen;
+	runw_more(w, p, len);
+}
+
+void
+runw_more(struct run_writer *w, const void *p, size_t len)
+{
+	put(w, p, len);
+	w->big_left -= len;
+}
+
+/* Completes the run, which stays in the store, and describes it. */
+void
+runw_end(struct run_writer *w, struct run *run)
+{
+	settle(w);
+	if (w->in_group)
+		group_end(w);
+	if (w->run.nblocks > 0)
+		block_end(w);
+	if (!w->packed)
+		flush(w);
+	w->run.data = w->run.at.len;
+	store_append(w->store, &w->run.at, w->index.p, w->index.len);
+	store_keep(w->store, &w->run.at);
+	*run = w->run;
+}
+
+void
+runw_free(struct run_writer *w)
+{
+	if (w == NULL)
+		return;
+	buf_free(&w->out);
+	buf_free(&w->key);
+	buf_free(&w->previous);
+	buf_free(&w->index);
+	free(w);
+}
+
+static uint64_t
+index_get(const unsigned char **p, const unsigned char *end)
+{
+	uint64_t x;
+	unsigned n = varint_get(*p, end, &x);
+
+	if (n == 0)
+		die("temporary data is damaged (a run's index)");
+	*p += n;
+	return x;
+}
+
+/* Reads the index of a run; run_index_free forgets it. */
+void
+run_index_read(const struct store *store, const struct run *run,
+    struct run_index *ix)
+{
+	size_t len = run->at.len - run->data, n = run->nblocks;
+	unsigned char *raw = xrealloc(NULL, len, 1);
+	const unsigned char *p = raw, *end = raw + len;
+
+	if (pread_full(store_fd(store, &run->at), raw, len,
+	    run->at.off + run->data) != (ssize_t)len)
+		die_errno("%s: reading temporary data", store->dir);
+	*ix = (struct run_index){ .n = n };
+	ix->off = xrealloc(NULL, n + 1, sizeof *ix->off);
+	ix->weight = xrealloc(NULL, n + 1, sizeof *ix->weight);
+	ix->keyoff = xrealloc(NULL, n + 1, sizeof *ix->keyoff);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t klen;
+
+		ix->off[i] = index_get(&p, end);
+		klen = index_get(&p, end);
+		if (klen > (uint64_t)(end - p) ||
+		    ix->keys.len + klen > UINT32_MAX)
+			die("temporary data is damaged (a run's index)");
+		ix->keyoff[i] = (uint32_t)ix->keys.len;
+		buf_put(&ix->keys, p, klen);
+		p += klen;
+		ix->weight[i] = index_get(&p, end);
+	}
+	ix->off[n] = run->data;
+	ix->keyoff[n] = (uint32_t)ix->keys.len;
+	free(raw);
+}
+
+void
+run_index_free(struct run_index *ix)
+{
+	free(ix->off);
+	free(ix->weight);
+	free(ix->keyoff);
+	buf_free(&ix->keys);
+	*ix = (struct run_index){0};
+}
+
+/* The number of blocks whose index key is below key: a reader of keys from
+ * key on starts at the last of them, a reader of keys below it stops after
+ * the last of them. */
+size_t
+run_index_find(const struct run_index *ix, const void *key, size_t len)
+{
+	size_t lo = 0, hi = ix->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (key_compare(ix->keys.p + ix->keyoff[mid],
+		    ix->keyoff[mid + 1] - ix->keyoff[mid], key, len) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}

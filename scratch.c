@@ -1,0 +1,170 @@
+/* scratch.c - mr's own directories: under -T for its tasks, and beside an
+ * output that is being built.
+ *
+ * A scratch directory is .mr-XXXXXX, mode 0700, and is locked as long as any
+ * process of its job lives: the lock is the kernel's, on a descriptor that
+ * workers inherit.  One that nobody has locked was left by a job that was
+ * killed whole; whoever makes a scratch directory in the same place removes
+ * it first. */
+
+#define _GNU_SOURCE		/* O_DIRECTORY, O_NOFOLLOW, flock */
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+static const char head[] = ".mr-";
+enum { HEAD = sizeof head - 1, TAIL = 6 };
+
+static int
+open_dir(int at, const char *path)
+{
+	return openat(at, path,
+	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Removes what a directory holds.  Takes fd over. */
+static void
+empty(int fd)
+{
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+
+	if (d == NULL) {
+		close(fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL) {
+		int sub;
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (unlinkat(fd, e->d_name, 0) == 0)
+			continue;
+		sub = open_dir(fd, e->d_name);
+		if (sub != -1)
+			empty(sub);
+		unlinkat(fd, e->d_name, AT_REMOVEDIR);
+	}
+	closedir(d);
+}
+
+/* Removes a directory and all in it; follows no link.  lock is closed after
+ * that unless it is -1.  Failure leaves something behind and no more. */
+void
+scratch_remove(const char *path, int lock)
+{
+	int fd = open_dir(AT_FDCWD, path);
+
+	if (fd != -1)
+		empty(fd);
+	rmdir(path);
+	if (lock != -1)
+		close(lock);
+}
+
+/* Removes scratch directories of ours that no process has locked. */
+static void
+remove_stale(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL) {
+		struct stat st;
+		int fd;
+
+		if (strncmp(e->d_name, head, HEAD) != 0 ||
+		    strlen(e->d_name) != HEAD + TAIL)
+			continue;
+		fd = open_dir(dirfd(d), e->d_name);
+		if (fd == -1)
+			continue;
+		if (fstat(fd, &st) == 0 && st.st_uid == geteuid() &&
+		    (st.st_mode & 0777) == 0700 &&
+		    flock(fd, LOCK_EX | LOCK_NB) == 0) {
+			int sub = open_dir(fd, ".");
+
+			if (sub != -1)
+				empty(sub);
+			unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+		}
+		close(fd);
+	}
+	closedir(d);
+}
+
+/* Makes and locks a scratch directory in dir.  Returns its path, the
+ * caller's to free, and the lock; NULL and errno if it cannot be made. */
+char *
+scratch_make(const char *dir, int *lock)
+{
+	char *path;
+
+	remove_stale(dir);
+	for (int tries = 0; tries < 100; tries++) {
+		struct stat a, b;
+
+		path = xasprintf("%s/%sXXXXXX", dir, head);
+		if (mkdtemp(path) == NULL) {
+			int err = errno;
+
+			free(path);
+			errno = err;
+			return NULL;
+		}
+		*lock = open_dir(AT_FDCWD, path);
+		if (*lock == -1)
+			die_errno("%s", path);
+		/* Another mr may have taken it for a stale one meanwhile. */
+		if (flock(*lock, LOCK_EX | LOCK_NB) == 0 &&
+		    fstat(*lock, &a) == 0 && stat(path, &b) == 0 &&
+		    a.st_ino == b.st_ino && a.st_dev == b.st_dev)
+			return path;
+		close(*lock);
+		free(path);
+	}
+	errno = EAGAIN;
+	return NULL;
+}
+
+bool
+scratch_is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	int n = 0;
+
+	if (d == NULL)
+		return false;
+	while ((e = readdir(d)) != NULL && n < 3)
+		n++;
+	closedir(d);
+	return n <= 2;
+}
+
+/* A name in the directory that only mr may use in an output: part-* or _*.
+ * NULL if there is none; else the caller's to free. */
+char *
+scratch_find_reserved(const char *path)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	char *found = NULL;
+
+	if (d == NULL)
+		return NULL;
+	while (found == NULL && (e = readdir(d)) != NULL)
+		if (e->d_name[0] == '_' || strncmp(e->d_name, "part-", 5) == 0)
+			found = xstrdup(e->d_name);
+	closedir(d);
+	return found;
+}

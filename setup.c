@@ -1,0 +1,284 @@
+/* setup.c - from options to a job: what the subcommands that run one share. */
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+/* A job with every option at its default. */
+void
+setup_begin(struct setup *s, const char *what)
+{
+	*s = (struct setup){ .job.what = what };
+	s->job.phase_name = what;
+	s->job.shape.fmt = (struct format){ '\n', '\t', 1 };
+	s->job.limits.ok[0] = true;
+}
+
+static uint64_t
+percent_or(const struct optscan *o, uint64_t all,
+    uint64_t (*plain)(const struct optscan *))
+{
+	size_t len = strlen(o->value);
+	char number[24];
+	uint64_t n;
+
+	if (len == 0 || len > 20 || o->value[len - 1] != '%')
+		return plain(o);
+	memcpy(number, o->value, len - 1);
+	number[len - 1] = '\0';
+	if (parse_number(number, &n) == -1 || n == 0 || n > 10000)
+		refuse("%s %s: not a percentage", o->shown, o->value);
+	n = all / 100 * n + all % 100 * n / 100;
+	return n > 0 ? n : 1;
+}
+
+static uint64_t
+plain_jobs(const struct optscan *o)
+{
+	return opt_count(o, 1, 4096);
+}
+
+static void
+take_ok_exit(struct setup *s, const struct optscan *o)
+{
+	const char *p = o->value;
+
+	do {
+		char number[8];
+		size_t n = strcspn(p, ",");
+		uint64_t x;
+
+		if (n == 0 || n >= sizeof number)
+			refuse("--ok-exit %s: not a list of exit statuses, "
+			    "such as 1,4", o->value);
+		memcpy(number, p, n);
+		number[n] = '\0';
+		if (parse_number(number, &x) == -1 || x > 255)
+			refuse("--ok-exit %s: not a list of exit statuses, "
+			    "such as 1,4", o->value);
+		s->job.limits.ok[x] = true;
+		p += n;
+	} while (*p++ == ',');
+}
+
+static void
+take_env(const struct optscan *o)
+{
+	const char *eq = strchr(o->value, '=');
+
+	if (eq == NULL || eq == o->value)
+		refuse("--env %s: must be NAME=VALUE", o->value);
+	if (strncmp(o->value, "MR_", 3) == 0 ||
+	    strncmp(o->value, "TMPDIR=", 7) == 0)
+		refuse("--env %s: that name is set by mr", o->value);
+	{
+		char *name = xasprintf("%.*s", (int)(eq - o->value), o->value);
+
+		if (setenv(name, eq + 1, 1) == -1)
+			die_errno("--env %s", o->value);
+		free(name);
+	}
+}
+
+/* Takes an option that several subcommands have.  False if it is not one. */
+bool
+setup_option(struct setup *s, int id, const struct optscan *o)
+{
+	struct job *job = &s->job;
+
+	if (id <= 0 || id >= O_OWN)
+		return false;
+	s->given[id] = true;
+	switch (id) {
+	case O_JOBS:
+		s->po.jobs = percent_or(o, usable_cores(), plain_jobs);
+		break;
+	case O_MEMORY:
+		s->po.memory = percent_or(o, usable_memory(), opt_size);
+		break;
+	case O_TMPDIR:
+		job->tmpdirs = xrealloc(job->tmpdirs, job->ntmpdirs + 1,
+		    sizeof *job->tmpdirs);
+		job->tmpdirs[job->ntmpdirs++] = o->value;
+		break;
+	case O_BATCH:
+		s->po.batch = opt_count(o, 2, 4096);
+		break;
+	case O_COMPRESS:
+		job->compress = o->value;
+		break;
+	case O_SEP:
+		job->shape.fmt.sep = opt_byte(o);
+		break;
+	case O_FIELDS:
+		job->shape.fmt.fields = (uint32_t)opt_count(o, 1, 1000000);
+		break;
+	case O_ZERO:
+		job->shape.fmt.delim = '\0';
+		break;
+	case O_BLOCK:
+		s->po.block = opt_size(o);
+		if (s->po.block == 0)
+			refuse("%s 0: must be at least 1", o->shown);
+		break;
+	case O_OUTPUT:
+		job->out = OUT_FILE;
+		job->outpath = o->value;
+		break;
+	case O_OUTDIR:
+		job->out = OUT_DIR;
+		job->outpath = o->value;
+		if (o->value[0] == '\0')
+			refuse("-O needs the name of a directory");
+		break;
+	case O_OVERWRITE:
+		s->po.overwrite = true;
+		break;
+	case O_REDUCERS:
+		s->po.reducers = opt_count(o, 1, 100000);
+		break;
+	case O_QUIET:
+		s->po.quiet = true;
+		break;
+	case O_VERBOSE:
+		s->po.verbose = true;
+		break;
+	case O_PROGRESS:
+		s->po.progress = true;
+		break;
+	case O_DRY_RUN:
+		s->po.dry_run = true;
+		break;
+	case O_OK_EXIT:
+		take_ok_exit(s, o);
+		break;
+	case O_NONEMPTY:
+		s->po.nonempty = true;
+		break;
+	case O_RETRIES:
+		s->po.retries = opt_count(o, 0, 1000000);
+		break;
+	case O_TIMEOUT:
+		job->limits.timeout = opt_duration(o);
+		break;
+	case O_STALL:
+		job->limits.stall = opt_duration(o);
+		break;
+	case O_DEADLINE:
+		s->po.deadline = opt_duration(o);
+		break;
+	case O_TASK_MEMORY:
+		job->limits.task_memory = opt_size(o);
+		break;
+	case O_STRICT:
+		job->limits.strict_input = true;
+		break;
+	case O_TAG:
+		job->tag = true;
+		break;
+	case O_ENV:
+		take_env(o);
+		break;
+	case O_INPUT:
+		input_add(&job->input, o->value);
+		break;
+	case O_UNORDERED:
+		s->po.unordered = true;
+		break;
+	case O_WHOLE:
+		job->whole_file = true;
+		break;
+	case O_PACK:
+		job->pack = true;
+		break;
+	}
+	return true;
+}
+
+/* Refuses an option that was given and can have no effect in this job. */
+void
+setup_needs(const struct setup *s, int id, const char *name,
+    const char *lacks)
+{
+	if (s->given[id])
+		refuse("%s has no effect without %s", name, lacks);
+}
+
+/* The operands: files, directories, "-"; none means standard input. */
+void
+setup_input(struct setup *s, char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		input_add(&s->job.input, names[i]);
+	if (n == 0 && !s->given[O_INPUT])
+		input_add(&s->job.input, "-");
+	input_check(&s->job.input);
+}
+
+/* A command that is one string, run by the shell. */
+void
+setup_shell(struct command *c, const char *line)
+{
+	c->argv = xzalloc(4, sizeof *c->argv);
+	c->argv[0] = xstrdup("/bin/sh");
+	c->argv[1] = xstrdup("-c");
+	c->argv[2] = xstrdup(line);
+	c->shown = line;
+}
+
+/* A command that is a list of words, run directly. */
+void
+setup_argv(struct command *c, char **argv)
+{
+	struct buf shown = {0};
+
+	for (char **a = argv; *a != NULL; a++) {
+		if (strcmp(*a, "{}") == 0)
+			refuse("'{}': mr puts nothing into a command; records "
+			    "come on its standard input, the name of their "
+			    "file in $MR_INPUT_FILE");
+		buf_str(&shown, a == argv ? "" : " ");
+		buf_str(&shown, *a);
+	}
+	buf_put(&shown, "", 1);
+	c->argv = argv;
+	c->shown = (const char *)shown.p;
+}
+
+static uint64_t
+default_jobs(void)
+{
+	const char *cpus = getenv("MR_CPUS");	/* of an mr that runs us */
+	uint64_t n;
+
+	if (cpus != NULL && parse_number(cpus, &n) == 0 && n > 0 && n < 4096)
+		return n;
+	return usable_cores();
+}
+
+/* Fills in what was not given and runs the job. */
+int
+setup_run(struct setup *s)
+{
+	struct job *job = &s->job;
+	unsigned cores = usable_cores();
+
+	if (s->po.jobs == 0)
+		s->po.jobs = default_jobs();
+	job->cpus_per_task = cores > s->po.jobs ?
+	    (unsigned)(cores / s->po.jobs) : 1;
+	if (s->po.memory == 0)
+		s->po.memory = usable_memory() / 4;
+	if (job->ntmpdirs == 0) {
+		const char *dir = getenv("TMPDIR");
+
+		job->tmpdirs = xzalloc(1, sizeof *job->tmpdirs);
+		job->tmpdirs[job->ntmpdirs++] = dir != NULL &&
+		    dir[0] != '\0' ? dir : "/var/tmp";
+	}
+	if (s->po.quiet && s->po.progress)
+		refuse("--progress and --quiet exclude each other");
+	return driver_run(job, &s->po);
+}

@@ -1,0 +1,45 @@
+/* shuffle.c - mr shuffle: one stream into N files, partitioned by the hash
+ * of the key (partition.c); each keeps the order of the input. */
+
+#include "mr.h"
+
+static const struct opt opts[] = {
+	{ O_REDUCERS, 'R', "reducers", "N", "how many files", 0 },
+	{ O_OUTDIR, 'O', "output-dir", "DIR", "where: part-00000 ...", 0 },
+	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made", 0 },
+	OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
+	OPT_SORTING, OPT_TALK,
+	{ 0, 0, NULL, NULL, NULL, 0 },
+};
+
+static int
+shuffle_main(const struct cmd *c, int argc, char *argv[])
+{
+	struct setup s;
+	struct optscan o;
+	int id;
+
+	setup_begin(&s, "shuffle");
+	s.job.kind = JOB_SORT;
+	opt_begin(&o, c, argc, argv);
+	while ((id = opt_next(&o)) != -1)
+		setup_option(&s, id, &o);
+	if (s.job.out != OUT_DIR)
+		refuse("-O DIR is needed: records that belong together in one "
+		    "stream are what mr sort makes");
+	if (s.po.reducers == 0)
+		refuse("-R N is needed: how many files?");
+	s.job.shape.key = KEY_PART_ONLY;
+	s.job.shape.nparts = (uint32_t)s.po.reducers;
+	setup_input(&s, o.operands, o.noperands);
+	return setup_run(&s);
+}
+
+const struct cmd shuffle_cmd = {
+	"shuffle", shuffle_main, "-R N -O DIR [option]... [FILE]...",
+	"Deals records into N files by the hash of their key.",
+	"one stream into N files, partitioned by key",
+	opts,
+	"example: mr shuffle -R 4 -O parts access.tsv\n",
+	false,
+};

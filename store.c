@@ -1,0 +1,204 @@
+/* store.c - where runs, finished parts and blocks of a stream live.
+ *
+ * A store is behind file descriptors, never behind a name: a memory file up
+ * to its share of the budget, then an unlinked file in a temporary
+ * directory.  The driver opens all stores before it forks the workers, so
+ * that every worker reads every run, what a killed worker has committed
+ * stays readable, and nothing is left behind however we die.
+ *
+ * Only one process appends to a store at a time.  Bytes are written once:
+ * an offset whose bytes a reader or a pipe may have seen is never written
+ * again.  store_pick chooses memory or disk and the offset, store_append
+ * adds bytes there, store_keep makes them stay; what is not kept is written
+ * over by the next store_pick. */
+
+#define _GNU_SOURCE		/* O_TMPFILE, memfd_create, fallocate */
+#include <sys/mman.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+enum {
+	SYNC_EVERY = 1 * MiB,	/* start write-back after so many bytes */
+	FORGET_BEHIND = 16 * MiB,	/* drop them from the page cache */
+};
+
+/* A file in dir without a name.  Returns -1 and errno if that fails. */
+int
+store_open_temp(const char *dir)
+{
+	char path[PATH_ROOM];
+	int fd;
+
+#if LINUX
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd != -1 || (errno != EOPNOTSUPP && errno != EISDIR &&
+	    errno != ENOENT && errno != EINVAL))
+		return fd;
+#endif
+	/* Not every file system has O_TMPFILE (NFS, old overlayfs). */
+	if ((size_t)snprintf(path, sizeof path, "%s/mr-XXXXXX", dir) >=
+	    sizeof path) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = mkstemp(path);
+	if (fd != -1 && (unlink(path) == -1 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* A file that is memory, or -1 where there is no such thing. */
+int
+store_memfd(void)
+{
+#if LINUX
+	return memfd_create("mr", MFD_CLOEXEC);
+#else
+	return -1;
+#endif
+}
+
+/* Opens a store that may hold memmax bytes in memory, the rest in dir. */
+void
+store_open(struct store *s, const char *dir, uint64_t memmax)
+{
+	*s = (struct store){ .mem = -1, .disk = -1, .dir = dir };
+	if (memmax > 0) {
+		s->mem = store_memfd();
+		s->memmax = s->mem == -1 ? 0 : memmax;
+	}
+	s->disk = store_open_temp(dir);
+	if (s->disk == -1)
+		die_errno("%s: cannot make a temporary file (-T DIR chooses "
+		    "another directory)", dir);
+}
+
+int
+store_fd(const struct store *s, const struct place *at)
+{
+	return at->disk ? s->disk : s->mem;
+}
+
+/* Begins a range of about expect bytes. */
+void
+store_pick(struct store *s, uint64_t expect, struct place *at)
+{
+	at->disk = s->mem == -1 || expect > s->memmax ||
+	    s->memlen > s->memmax - expect;
+	at->off = at->disk ? s->disklen : s->memlen;
+	at->len = 0;
+}
+
+/* Write-back is started early and finished bytes leave the page cache, so
+ * that a spill neither evicts the input nor stalls in one big flush. */
+static void
+pace(struct store *s, uint64_t end)
+{
+#if LINUX
+	while (end - s->synced >= SYNC_EVERY && end > s->synced) {
+		sync_file_range(s->disk, (off_t)s->synced, SYNC_EVERY,
+		    SYNC_FILE_RANGE_WRITE);
+		if (s->synced >= FORGET_BEHIND)
+			posix_fadvise(s->disk,
+			    (off_t)(s->synced - FORGET_BEHIND), SYNC_EVERY,
+			    POSIX_FADV_DONTNEED);
+		s->synced += SYNC_EVERY;
+	}
+#else
+	(void)s;
+	(void)end;
+#endif
+}
+
+/* Adds bytes to a range begun by store_pick.  Ends the process if there is
+ * no room: with the directory and the option that names another. */
+void
+store_append(struct store *s, struct place *at, const void *data, size_t len)
+{
+	uint64_t off = at->off + at->len;
+
+	if (pwrite_full(store_fd(s, at), data, len, off) == -1) {
+		char all[16];
+
+		if (!at->disk && (errno == ENOSPC || errno == ENOMEM))
+			die_errno("temporary data in memory (a smaller -S "
+			    "puts it into %s)", s->dir);
+		die_errno("%s: writing temporary data, %s of this worker's so "
+		    "far (-T DIR chooses another directory)", s->dir,
+		    human_bytes(off, all, sizeof all));
+	}
+	at->len += len;
+	if (at->disk)
+		pace(s, off + len);
+}
+
+void
+store_keep(struct store *s, const struct place *at)
+{
+	uint64_t end = at->off + at->len;
+
+	if (at->disk && end > s->disklen)
+		s->disklen = end;
+	else if (!at->disk && end > s->memlen)
+		s->memlen = end;
+}
+
+/* Gives back the space of a range that nobody will read again.  The range
+ * reads as zeros afterwards, or as before: either is harmless. */
+void
+store_punch(const struct store *s, const struct place *at, uint64_t off,
+    uint64_t len)
+{
+#if LINUX
+	if (len > 0)
+		fallocate(store_fd(s, at),
+		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
+		    (off_t)len);
+#else
+	(void)s;
+	(void)at;
+	(void)off;
+	(void)len;
+#endif
+}
+
+/* Sends bytes through the compression program, or with unpack through
+ * `PROG -d', and appends what comes out to out.  Both ends are files, so
+ * nothing can block on the other.  -1 if it fails; it will have said why. */
+int
+store_pack(const struct store *s, const char *prog, bool unpack,
+    const void *data, size_t len, struct buf *out)
+{
+	int from = store_memfd(), to = store_memfd(), ret = -1;
+	off_t end;
+
+	if (from == -1)
+		from = store_open_temp(s->dir);
+	if (to == -1)
+		to = store_open_temp(s->dir);
+	if (from == -1 || to == -1)
+		die_errno("%s: cannot make a temporary file", s->dir);
+	if (write_full(from, data, len) == -1 ||
+	    lseek(from, 0, SEEK_SET) == -1)
+		die_errno("%s: writing temporary data", s->dir);
+	if (proc_filter(prog, unpack, from, to) == 0 &&
+	    (end = lseek(to, 0, SEEK_END)) != -1) {
+		unsigned char *p = buf_reserve(out, (size_t)end);
+
+		if (pread_full(to, p, (size_t)end, 0) == end) {
+			out->len += (size_t)end;
+			ret = 0;
+		}
+	}
+	close(from);
+	close(to);
+	return ret;
+}

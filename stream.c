@@ -1,0 +1,207 @@
+/* stream.c - reads an input of unknown size in blocks that end on a record,
+ * or, for sorted input, on the last record of a group.
+ *
+ * Bytes are read into a buffer as they come and written to the spool, where
+ * they stay until the task that has them is kept: a pipe cannot be read
+ * twice.  A record or group longer than a block makes the block longer; what
+ * is known to belong to it goes to the spool early, so memory stays bounded.
+ *
+ * Life: stream_open; stream_read whenever its descriptor is readable and the
+ * caller wants more, which may complete a block; stream_close. */
+
+#define _GNU_SOURCE		/* memrchr */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+struct stream {
+	const struct format *fmt;
+	struct store *spool;
+	uint16_t spool_id;
+	int fd;
+	const char *name;
+	bool groups, ended;
+	size_t block;		/* bytes a block should have */
+	struct buf buf;		/* read, not yet in the spool */
+	struct place open;	/* the block that is being made */
+	bool is_open;
+	uint64_t off;		/* in the stream: where that block begins */
+	struct buf key;		/* groups: of the last record in the spool */
+	bool have_key;
+};
+
+/* Opens a file that has no size, or standard input for "-".  NULL and errno
+ * if that fails. */
+struct stream *
+stream_open(const char *name, const struct format *fmt, struct store *spool,
+    uint16_t spool_id, size_t block, bool groups)
+{
+	struct stream *s;
+	int fd;
+
+	/* Not to wait in open for a pipe's writer: poll does that. */
+	fd = strcmp(name, "-") == 0 ?
+	    fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) :
+	    open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd == -1)
+		return NULL;
+	s = xzalloc(1, sizeof *s);
+	*s = (struct stream){ .fmt = fmt, .spool = spool,
+	    .spool_id = spool_id, .fd = fd, .name = name, .groups = groups,
+	    .block = block };
+	return s;
+}
+
+int
+stream_fd(const struct stream *s)
+{
+	return s->fd;
+}
+
+/* Makes later blocks larger: the first are small, so that work starts
+ * early. */
+void
+stream_set_block(struct stream *s, size_t block)
+{
+	s->block = block;
+}
+
+/* The bytes of buf that end with a whole record; 0 if there is no end. */
+static size_t
+whole_records(const struct stream *s)
+{
+	const unsigned char *p = memrchr(s->buf.p, s->fmt->delim, s->buf.len);
+
+	return p == NULL ? 0 : (size_t)(p - s->buf.p) + 1;
+}
+
+/* Of whole records, finds where the last group begins that the block need
+ * not have.  False if they are all of one group with what the block has. */
+static bool
+last_group(const struct stream *s, size_t whole, size_t *cut)
+{
+	const unsigned char *p = s->buf.p, *key = NULL;
+	size_t end = whole, klen = 0;
+
+	while (end > 0) {
+		const unsigned char *nl = end < 2 ? NULL :
+		    memrchr(p, s->fmt->delim, end - 1);
+		size_t at = nl == NULL ? 0 : (size_t)(nl - p) + 1, n;
+
+		n = key_length(s->fmt, p + at, end - 1 - at);
+		*cut = end;
+		if (key == NULL) {
+			key = p + at;
+			klen = n;
+		} else if (key_compare(key, klen, p + at, n) != 0) {
+			return true;
+		}
+		end = at;
+	}
+	*cut = 0;
+	return key != NULL && s->is_open && s->have_key &&
+	    key_compare(key, klen, s->key.p, s->key.len) != 0;
+}
+
+/* Moves the first n bytes of the buffer to the spool, into the open block. */
+static void
+spool(struct stream *s, size_t n)
+{
+	size_t begin;
+
+	if (n == 0)
+		return;
+	if (!s->is_open) {
+		store_pick(s->spool, s->block, &s->open);
+		s->open.store = s->spool_id;
+		s->is_open = true;
+	}
+	if (s->groups && s->buf.p[n - 1] == s->fmt->delim) {
+		const unsigned char *nl = n < 2 ? NULL :
+		    memrchr(s->buf.p, s->fmt->delim, n - 1);
+
+		begin = nl == NULL ? 0 : (size_t)(nl - s->buf.p) + 1;
+		buf_reset(&s->key);
+		buf_put(&s->key, s->buf.p + begin, key_length(s->fmt,
+		    s->buf.p + begin, n - 1 - begin));
+		s->have_key = true;
+	}
+	store_append(s->spool, &s->open, s->buf.p, n);
+	memmove(s->buf.p, s->buf.p + n, s->buf.len - n);
+	s->buf.len -= n;
+}
+
+static bool
+finish_block(struct stream *s, struct split *split)
+{
+	if (!s->is_open || s->open.len == 0)
+		return false;
+	store_keep(s->spool, &s->open);
+	*split = (struct split){ .nfiles = 1, .stream = true, .exact = true,
+	    .off = s->off, .len = s->open.len, .spool = s->open };
+	s->off += s->open.len;
+	s->is_open = false;
+	return true;
+}
+
+/* Reads once.  Returns 1 and *split when a block is complete, 0 when more
+ * must be read, -1 at the end of the stream (*split is the last block if its
+ * len is not 0), -2 and errno if reading fails.  For sorted input *before
+ * gets the key of the record before the block, if there is one. */
+int
+stream_read(struct stream *s, struct split *split, struct buf *before)
+{
+	size_t want = s->block < 64 * KiB ? 64 * KiB : s->block, cut;
+	ssize_t n;
+
+	split->len = 0;
+	if (s->groups && s->have_key && !s->is_open) {
+		buf_reset(before);
+		buf_put(before, s->key.p, s->key.len);
+	}
+	if (!s->ended) {
+		want = want > s->buf.len + 4 * KiB ? want - s->buf.len :
+		    64 * KiB;
+		n = read_some(s->fd, buf_reserve(&s->buf, want), want);
+		if (n == -1)
+			return errno == EAGAIN ? 0 : -2;
+		s->buf.len += (size_t)n;
+		s->ended = n == 0;
+	}
+	if (s->ended) {
+		spool(s, s->buf.len);
+		finish_block(s, split);
+		return -1;
+	}
+	if (s->buf.len < s->block)
+		return 0;
+	cut = whole_records(s);
+	if (s->groups) {
+		size_t whole = cut;
+
+		if (!last_group(s, whole, &cut)) {
+			spool(s, whole);	/* all of one group */
+			return 0;
+		}
+	} else if (cut == 0) {
+		spool(s, s->buf.len);		/* all of one record */
+		return 0;
+	}
+	spool(s, cut);
+	return finish_block(s, split);
+}
+
+void
+stream_close(struct stream *s)
+{
+	if (s == NULL)
+		return;
+	close(s->fd);
+	buf_free(&s->buf);
+	buf_free(&s->key);
+	free(s);
+}

@@ -1,0 +1,236 @@
+# Loaded after helper by the tests of failures: running a command with a
+# limit and looking at what it said, doing so as an ordinary user, and
+# asking for what a machine may not have.
+
+failure_dir=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+TOOLS=$failure_dir/tools
+
+# expect STATUS CMD [ARG]...: runs the command, with its output in ../out and
+# its messages in ../err, and fails unless it ends with this status.
+expect() {
+	local want=$1 got=0 limit=(timeout -s KILL "${LIMIT:-60}")
+
+	shift
+	# Functions, such as user and in_cgroup, apply the limit themselves.
+	if declare -F "$1" >/dev/null; then
+		"$@"
+	else
+		"${limit[@]}" "$@"
+	fi >../out 2>../err 3>&- || got=$?
+	[ "$got" -eq "$want" ] || {
+		echo "status $got instead of $want: $*"
+		head -c 2000 ../err
+		return 1
+	}
+}
+
+# start CMD [ARG]...: the same in the background; $JOB is its process.  A
+# shell without job control would have it ignore INT and QUIT.
+start() {
+	env --default-signal "$@" <&0 >../out 2>../err 3>&- &
+	JOB=$!
+}
+
+# ends STATUS: what start started ends, with this status.
+ends() {
+	local got=0 tries=0
+
+	while kill -0 "$JOB" 2>/dev/null && [ $((tries += 1)) -le 600 ]; do
+		sleep 0.05
+	done
+	[ "$tries" -le 600 ] || { kill -KILL "$JOB"; echo "it hangs"; }
+	wait "$JOB" || got=$?
+	[ "$got" -eq "$1" ] || {
+		echo "status $got instead of $1"
+		head -c 2000 ../err
+		return 1
+	}
+}
+
+# says ERE, and says_no ERE: some line of the messages matches, or none does.
+says() {
+	grep -aEq -- "$1" ../err ||
+		{ echo "no message like: $1"; head -c 2000 ../err; return 1; }
+}
+
+says_no() {
+	! grep -aE -- "$1" ../err || { echo "unwanted: $1"; return 1; }
+}
+
+# prints FILE, prints_nothing: what the command wrote to standard output.
+prints() {
+	cmp -- "$1" ../out
+}
+
+prints_nothing() {
+	[ ! -s ../out ] || { echo "printed:"; head -c 500 ../out; return 1; }
+}
+
+# reference [SORT-OPTION]...: the order that mr gives to records.
+reference() {
+	LC_ALL=C sort -s -t "$(printf '\t')" -k1,1 "$@"
+}
+
+# ends_in_newline FILE: empty, or its last byte is a newline.
+ends_in_newline() {
+	[ ! -s "$1" ] || [ "$(tail -c 1 "$1" | od -An -c | tr -d ' ')" = '\n' ]
+}
+
+# is_prefix FILE OF: the bytes of FILE begin OF, and end with a whole record.
+is_prefix() {
+	cmp -n "$(wc -c <"$1")" "$1" "$2" && ends_in_newline "$1"
+}
+
+# mr_processes: the ids of this test's processes that are mr itself, the
+# driver first.
+mr_processes() {
+	local p
+
+	for p in $(test_processes | sort -n); do
+		[ "$(readlink "/proc/$p/exe")" != "$MR" ] || echo "$p"
+	done
+}
+
+# state_of PID: R, S, T, Z ... or nothing.
+state_of() {
+	sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null
+}
+
+# all_stopped: every process of this test is, and there are mr and a task.
+all_stopped() {
+	local p n=0
+
+	for p in $(test_processes); do
+		case $(state_of "$p") in
+		T) n=$((n + 1)) ;;
+		Z | '') ;;
+		*) return 1 ;;
+		esac
+	done
+	[ "$n" -ge 3 ]
+}
+
+is_root() {
+	[ "$(id -u)" -eq 0 ]
+}
+
+needs() {
+	local tool
+
+	for tool; do
+		command -v "$tool" >/dev/null || skip "there is no $tool"
+	done
+}
+
+# needs_option --NAME [SUB]: parts of mr that are still to come.
+needs_option() {
+	mr "${2:-run}" --help | grep -q -- "$1" ||
+		skip "mr ${2:-run} has no $1"
+}
+
+# needs_plain_binary: what hooks into libc, or counts memory, cannot be used
+# with a static or a sanitized mr.
+needs_plain_binary() {
+	! grep -q __asan_init "$MR" || skip "mr is built with sanitizers"
+	[ "${1:-}" != dynamic ] || grep -q ld-linux "$MR" ||
+		skip "mr is linked statically"
+}
+
+# needs_tool NAME: one of tests/tools that is compiled.
+needs_tool() {
+	[ -e "$TOOLS/$1" ] || skip "tests/tools/$1 has not been built"
+}
+
+# ordinary_user: from here on, `user CMD [ARG]...` runs a command in this
+# directory as somebody who is not root, who reaches mr as $MR_AS_USER.
+ordinary_user() {
+	local dir=$BATS_TEST_TMPDIR
+
+	MR_AS_USER=$MR
+	if is_root; then
+		needs setpriv
+		while [ "$dir" != "${BATS_RUN_TMPDIR%/*}" ] && [ "$dir" != / ]; do
+			chmod a+x "$dir"
+			dir=${dir%/*}
+		done
+		chmod 777 . "$TMPDIR"
+		mkdir ../user
+		MR_AS_USER=$BATS_TEST_TMPDIR/user/mr
+		cp "$MR" "$MR_AS_USER"
+		chmod a+rx ../user ../user/mr
+		user test -x ../user/mr -a -w . ||
+			skip "another user cannot reach $BATS_RUN_TMPDIR"
+	fi
+}
+
+# A user id without a name and so, most likely, without other processes.
+user() {
+	if is_root; then
+		${limit+"${limit[@]}"} \
+			setpriv --reuid=54321 --regid=54321 --clear-groups \
+			env "PATH=$BATS_TEST_TMPDIR/user:$PATH" "$@"
+	else
+		${limit+"${limit[@]}"} "$@"
+	fi
+}
+
+# on_tmpfs OPTIONS SCRIPT: runs the script with a fresh tmpfs on ./fs.
+on_tmpfs() {
+	local how
+
+	needs unshare
+	for how in -m -Urm; do
+		if unshare "$how" mount -t tmpfs none /mnt 2>/dev/null; then
+			mkdir -p fs
+			# shellcheck disable=SC2016 # expanded in there
+			unshare "$how" bash -euc '
+				mount -t tmpfs -o "$1" none fs
+				. "$3"
+				eval "$2"
+			' bash "$1" "$2" "$failure_dir/failure.bash"
+			return
+		fi
+	done
+	skip "no file system can be mounted here"
+}
+
+# needs_memory_cgroup SIZE: makes a group of processes that may have at most
+# so much memory together, for one in_cgroup.
+needs_memory_cgroup() {
+	memory_cgroup='' memory_limit=''
+	is_root || skip "only root can make a memory cgroup"
+	if mkdir "/sys/fs/cgroup/memory/mrtest.$$" 2>/dev/null; then
+		memory_cgroup=/sys/fs/cgroup/memory/mrtest.$$
+		memory_limit=$memory_cgroup/memory.limit_in_bytes
+	elif mkdir "/sys/fs/cgroup/mrtest.$$" 2>/dev/null; then
+		memory_cgroup=/sys/fs/cgroup/mrtest.$$
+		memory_limit=$memory_cgroup/memory.max
+	fi
+	[ -n "$memory_cgroup" ] || skip "no memory cgroup can be made"
+	if ! echo "$1" >"$memory_limit" 2>/dev/null; then
+		rmdir "$memory_cgroup"
+		skip "no limit can be set on a memory cgroup"
+	fi
+}
+
+# in_cgroup CMD [ARG]...: runs it there, and takes the group away.
+in_cgroup() {
+	local status=0
+
+	# shellcheck disable=SC2016 # expanded in there
+	${limit+"${limit[@]}"} bash -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"' \
+		bash "$memory_cgroup" "$@" || status=$?
+	wait_until rmdir "$memory_cgroup" 2>/dev/null
+	return "$status"
+}
+
+# random_records N [SEED]: N records with distinct keys in no order, of
+# some 80 bytes that do not repeat.
+random_records() {
+	awk -v n="$1" -v seed="${2:-1}" 'BEGIN {
+		srand(seed)
+		for (i = 0; i < n; i++)
+			printf "%08x%06d\t%d value %d of the record %.12f %.12f\n",
+			    int(rand() * 4294967296), i, i, i * 7, rand(), rand()
+	}'
+}

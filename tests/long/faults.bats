@@ -1,0 +1,191 @@
+#!/usr/bin/env bats
+# mr is killed at, and made to fail, one system call after another.  Each
+# sweep takes a sample, spread evenly over all calls that the job makes; the
+# tools say how many.
+# shellcheck disable=SC2016 # the commands expand their variables themselves
+load ../helper
+load ../failure
+
+# The working directory of each test, which LC_ALL=C sorts so.
+files=$(printf 'in\nout\nref')
+
+# A job that spills, merges in several passes and starts again what fails.
+job=(run -j 2 -S 8M --batch-size 2 --block-size 700K -R 3 -m cat -r cat)
+
+prepare='rm -rf out "${TMPDIR:?}"/* .mr*; echo old >out'
+whole='cmp out ref'
+
+# Right after KILL of one process the output is old or whole, and nothing else
+# is there; after KILL of all of them, at most one directory in each place.
+clean='[ "$(ls -A)" = "$FILES" ] && [ -z "$(ls -A "$TMPDIR")" ] || { ls -lA . "$TMPDIR"; false; }'
+old_or_whole='[ "$(cat out)" = old ] || cmp out ref'
+nearly_clean='for d in . "$TMPDIR"; do
+	left=$(cd "$d" && ls -A | grep -vxE "in|out|ref")
+	test -z "$left" && continue
+	stat -c "%n %F %a" "$d/$left" | grep "directory 700$" || exit 1
+	test -z "$(find "$d/$left" -type f -size +0)" || { find "$d/$left" -ls; exit 1; }
+done'
+
+make_input() {
+	random_records "$1" | sed 's/^.......\(.\)....../k\1/' >in
+	export FILES=$files
+}
+
+# sweep MODE CALLS POINTS CMD [ARG]...: as tools/crash-sweep, which kills.
+sweep() {
+	local mode=$1 calls=$2 points=$3 inv
+
+	shift 3
+	if [ "$mode" = all ]; then
+		inv="{ $old_or_whole; } && { $nearly_clean; }"
+	else
+		inv="{ $old_or_whole; } && { $clean; }"
+	fi
+	"$TOOLS/crash-sweep" -q -m "$mode" -e "$calls" -k "$points" \
+		-p "$prepare" -i "$inv" -c "$whole" \
+		-l "$clean" -- "$@" 3>&-
+}
+
+can_trace() {
+	needs_tool killat
+	needs_plain_binary
+	"$TOOLS/killat" true 2>/dev/null || skip "processes cannot be traced here"
+}
+
+@test "mr run, one of its processes killed at any call: nothing left, and again" {
+	can_trace
+	make_input 100000
+	reference in >ref
+	sweep one write,rename,fork,unlink,openat 30 mr "${job[@]}" -o out in
+}
+
+@test "mr run, its driver killed at any call: nothing left, and again" {
+	can_trace
+	make_input 100000
+	reference in >ref
+	sweep root write,rename,fork,unlink,openat 30 mr "${job[@]}" -o out in
+}
+
+@test "mr run, all of it killed at any call: nearly nothing left, and again" {
+	can_trace
+	make_input 100000
+	reference in >ref
+	sweep all write,rename,fork,unlink,openat 30 mr "${job[@]}" -o out in
+}
+
+@test "mr run, killed at each rename, link and unlink" {
+	can_trace
+	make_input 60000
+	reference in >ref
+	for mode in one root all; do
+		sweep "$mode" rename,unlink,mkdir 12 mr "${job[@]}" -o out in
+	done
+}
+
+@test "mr run -O, killed at any call: the directory is absent or complete" {
+	can_trace
+	make_input 60000
+	reference in >ref
+	complete='test -e out/_SUCCESS && cat out/part-* | cmp - ref'
+	others='ls -A | grep -vxE "in|out|ref"'
+	# A job that was killed after its commit is complete, and a directory
+	# that exists is refused.
+	again='test -e out/_SUCCESS || mr run -j 2 -S 8M -R 3 -m cat -r cat -O out in'
+	for mode in one root all; do
+		inv='[ -z "$(ls -A "$TMPDIR"; '$others')" ] || { ls -lA . "$TMPDIR"; false; }'
+		[ "$mode" != all ] || inv=$nearly_clean
+		"$TOOLS/crash-sweep" -q -m "$mode" -k 15 -e write,rename,fork,unlink,openat,mkdir \
+			-p 'rm -rf out "${TMPDIR:?}"/* .mr*' \
+			-i "{ ! test -e out || { $complete; }; } && { $inv; }" \
+			-r "$again" -c "$complete" -l "$others; test $mode = all || ls -A \"\$TMPDIR\"" \
+			-- mr "${job[@]}" -O out in 3>&-
+	done
+	rm -rf "${TMPDIR:?}"/*
+}
+
+@test "mr sort, killed at any call: nothing left, and again" {
+	can_trace
+	make_input 100000
+	reference in >ref
+	for mode in one root all; do
+		sweep "$mode" write,rename,fork,unlink,openat 12 mr sort -S 4M --batch-size 2 -o out in
+	done
+}
+
+can_inject() {
+	needs strace
+	needs_plain_binary
+	strace -o /dev/null true 2>/dev/null || skip "strace cannot trace here"
+}
+
+# faults LIST NS CMD [ARG]...: as tools/fault-sweep, which makes calls fail.
+faults() {
+	"$TOOLS/fault-sweep" -q -F "$1" -N "$2" -p "$prepare" -c "$whole" \
+		-u '[ "$(cat out)" = old ]' \
+		-l "{ $clean; } >&2 || { ls -A | grep -vxE 'in|out|ref'; ls -A \"\$TMPDIR\"; }" \
+		-- "${@:3}" 3>&-
+}
+
+@test "mr run, a write, read, file or process refused: right or a clean error" {
+	can_inject
+	make_input 60000
+	reference in >ref
+	faults 'write+pwrite64+writev:ENOSPC write+pwrite64+writev:EIO
+		read+pread64:EIO splice:EIO openat+open:EMFILE memfd_create:EMFILE
+		memfd_create:ENOMEM clone+clone3+fork+vfork:EAGAIN
+		clone+clone3+fork+vfork:ENOMEM pipe+pipe2:EMFILE dup+dup2+dup3:EMFILE
+		ftruncate+fallocate:ENOSPC mkdir+mkdirat:ENOSPC
+		rename+renameat+renameat2+link+linkat:ENOSPC fsync+fdatasync:EIO' \
+		'1 2 3 5 8 13 30 80' mr "${job[@]}" -o out in
+}
+
+@test "mr run, any wait or transfer interrupted: right, every time" {
+	can_inject
+	make_input 60000
+	reference in >ref
+	faults 'read+pread64:EINTR write+pwrite64+writev:EINTR splice:EINTR
+		openat+open:EINTR wait4+waitid:EINTR poll+ppoll:EINTR
+		sendmsg+sendto+recvmsg+recvfrom:EINTR' \
+		'1 2 3 5 8 13 30 80' mr "${job[@]}" -o out in
+}
+
+@test "mr run over a kernel that lacks the fast paths: right, every time" {
+	can_inject
+	make_input 60000
+	reference in >ref
+	for f in memfd_create:ENOSYS splice:EINVAL splice:ENOSYS fallocate:EOPNOTSUPP \
+		copy_file_range:EXDEV sync_file_range:ENOSYS fadvise64:EINVAL fcntl:EPERM; do
+		echo old >out
+		timeout -k 5 60 strace -f -b execve -qq -o ../trace -e "trace=${f%:*}" \
+			-e signal=none -e "inject=${f%:*}:error=${f#*:}" \
+			mr "${job[@]}" -o out in 3>&-
+		cmp out ref
+	done
+}
+
+@test "mr run, the Nth request for memory refused: right or a clean error" {
+	needs_tool faultshim.so
+	needs_plain_binary dynamic
+	make_input 60000
+	reference in >ref
+	faults 'malloc mallocs' '1 2 3 4 5 6 7 8 9 10 12 15 20 25 30 40 50 70 100 150 200 300' \
+		mr "${job[@]}" -o out in
+}
+
+@test "the filters, a call refused: right or a clean error" {
+	can_inject
+	make_input 60000
+	reference in >ref
+	faults 'write+pwrite64+writev:ENOSPC read+pread64:EIO openat+open:EMFILE
+		clone+clone3+fork+vfork:EAGAIN rename+renameat+renameat2+link+linkat:ENOSPC
+		mkdir+mkdirat:ENOSPC' '1 2 4 8 20' mr sort -S 4M -o out in
+	# What was printed before a failure is a prefix of the right result.
+	for c in 'mr map -j 2 --block-size 200K cat <in >out' 'mr reduce -j 2 --block-size 200K cat <ref >out'; do
+		[ "$c" = "${c#mr map}" ] || cp in whole
+		[ "$c" = "${c#mr reduce}" ] || cp ref whole
+		"$TOOLS/fault-sweep" -q -N '1 2 4 8 20' \
+			-F 'write+pwrite64+writev:ENOSPC read+pread64:EIO splice:EIO pipe+pipe2:EMFILE clone+clone3+fork+vfork:EAGAIN' \
+			-c 'cmp out whole' -u 'cmp -n $(wc -c <out) out whole' \
+			-l 'ls -A "$TMPDIR"' -- sh -c "exec $c" 3>&-
+	done
+}

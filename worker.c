@@ -1,0 +1,968 @@
+/* worker.c - a forked copy of mr that takes tasks from the driver, one at a
+ * time, and answers.
+ *
+ * A worker is a single thread.  It reads a task from its socket, runs it,
+ * and tells what came of it: the runs it has written, where its output
+ * stands, or why it failed.  It prints nothing of its own but what ends the
+ * process (a full disk): then its exit status says that the cause is told.
+ *
+ * Map output of tasks that follow each other in the input stays in the
+ * collector from one task to the next.  Such a task is done but not kept:
+ * the driver runs it again if this worker dies before it tells of the run.
+ *
+ * When the driver is gone (the socket is at its end) a worker kills its task,
+ * removes the job's scratch directories and ends. */
+
+#define _GNU_SOURCE		/* fdopendir and friends in scratch removal */
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+extern char **environ;
+
+enum { COPY = 256 * KiB };
+
+struct worker {
+	struct job *job;
+	unsigned me;
+	int sock;
+	pid_t driver;
+	struct store *store;	/* ours of job->stores */
+	struct collect *collect;
+	uint32_t newest;	/* the last task in the collector */
+	struct run *pending;	/* runs of the attempt that is under way */
+	size_t npending, cap_pending;
+	struct buf hot;		/* the heaviest key of the last reduce task */
+	char *tmpdir, *outdir;	/* of tasks */
+	char **env;		/* with 24 free places at its end */
+	size_t nenv;
+};
+
+/* ---- messages: a struct, then as many bytes of payload as it says */
+
+int
+message_send(int fd, const void *msg, size_t len, const void *payload,
+    size_t paylen)
+{
+	/* MSG_NOSIGNAL is not needed: SIGPIPE is ignored. */
+	if (write_full(fd, msg, len) == -1)
+		return -1;
+	return paylen == 0 ? 0 : write_full(fd, payload, paylen);
+}
+
+/* Reads exactly len bytes.  Returns 0, or -1 at the end or on error. */
+int
+message_recv(int fd, void *msg, size_t len)
+{
+	unsigned char *p = msg;
+
+	while (len > 0) {
+		ssize_t n = read_some(fd, p, len);
+
+		if (n <= 0)
+			return -1;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* The driver has closed its end.  If it is gone, nothing is left behind; if
+ * it lives it tidies up itself. */
+static _Noreturn void
+orphaned(struct worker *w)
+{
+	proc_kill_children();
+	if (getppid() == w->driver)
+		_exit(EXIT_TROUBLE);
+	if (w->job->scratch != NULL)
+		scratch_remove(w->job->scratch, -1);
+	if (w->job->outscratch != NULL)
+		scratch_remove(w->job->outscratch, -1);
+	_exit(EXIT_TROUBLE);
+}
+
+static void
+answer(struct worker *w, struct reply_msg *r)
+{
+	struct buf b = {0};
+	struct rusage ru;
+
+	if (getrusage(RUSAGE_SELF, &ru) == 0)
+		r->peak_kb = (uint64_t)ru.ru_maxrss;
+	r->textlen = (uint32_t)r->fail.text.len;
+	r->taillen = (uint32_t)r->fail.tail.len;
+	buf_put(&b, r->fail.text.p, r->fail.text.len);
+	buf_put(&b, r->fail.tail.p, r->fail.tail.len);
+	buf_put(&b, w->hot.p, w->hot.len);
+	r->payload = (uint32_t)b.len;
+	if (message_send(w->sock, r, sizeof *r, b.p, b.len) == -1)
+		orphaned(w);
+	buf_free(&b);
+	buf_free(&r->fail.text);
+	buf_free(&r->fail.tail);
+	buf_reset(&w->hot);
+}
+
+static void
+tell_run(struct worker *w, const struct run *run, bool committed)
+{
+	struct reply_msg r = { .kind = REPLY_RUN, .run = *run,
+	    .committed = committed };
+
+	answer(w, &r);
+}
+
+/* The collector has written a run. */
+static void
+take_run(void *arg, const struct run *run, bool committed)
+{
+	struct worker *w = arg;
+
+	if (committed) {
+		tell_run(w, run, true);
+		return;
+	}
+	if (w->npending == w->cap_pending) {
+		w->cap_pending = grown(w->cap_pending, w->npending + 1);
+		w->pending = xrealloc(w->pending, w->cap_pending,
+		    sizeof *w->pending);
+	}
+	w->pending[w->npending++] = *run;
+}
+
+/* ---- the environment of tasks */
+
+static bool
+is_ours(const char *entry)
+{
+	static const char *const names[] = {
+		"MR_JOB_ID", "MR_PHASE", "MR_TASK", "MR_TASKS", "MR_ATTEMPT",
+		"MR_CPUS", "MR_REDUCERS", "MR_INPUT_FILE", "MR_INPUT_START",
+		"MR_INPUT_LENGTH", "MR_PARTITION", "MR_KEY", "MR_OUTPUT_DIR",
+		"TMPDIR", "map_input_file", "mapreduce_job_id",
+		"mapreduce_task_id", "mapreduce_task_attempt_id",
+		"mapreduce_task_ismap", "mapreduce_task_partition",
+		"mapreduce_map_input_file", "mapreduce_map_input_start",
+		"mapreduce_map_input_length", "mapreduce_task_output_dir",
+	};
+	size_t n = strcspn(entry, "=");
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strlen(names[i]) == n && strncmp(entry, names[i], n) == 0)
+			return true;
+	return false;
+}
+
+static void
+env_begin(struct worker *w)
+{
+	size_t n = 0;
+
+	while (environ[n] != NULL)
+		n++;
+	w->env = xzalloc(n + 32, sizeof *w->env);
+	for (size_t i = 0; i < n; i++)
+		if (!is_ours(environ[i]))
+			w->env[w->nenv++] = environ[i];
+}
+
+static void
+env_add(char **env, size_t *n, char *entry)
+{
+	env[(*n)++] = entry;
+	env[*n] = NULL;
+}
+
+static char *
+absolute(const char *name)
+{
+	char *cwd, *path;
+
+	if (name[0] == '/')
+		return xstrdup(name);
+	cwd = getcwd(NULL, 0);
+	if (cwd == NULL)
+		return xstrdup(name);
+	path = xasprintf("%s/%s", cwd, name);
+	free(cwd);
+	return path;
+}
+
+/* The environment of an attempt; only what stands behind w->nenv is new. */
+static char **
+task_env(struct worker *w, const struct task_msg *t, const struct split *s)
+{
+	const struct job *job = w->job;
+	bool reduce = t->kind == TASK_REDUCE;
+	const char *phase = reduce ? "reduce" : job->phase_name;
+	char letter = phase[0];
+	char **env = w->env;
+	size_t n = w->nenv;
+	unsigned long number = t->task, attempt = t->attempt;
+
+	while (env[n] != NULL)
+		free(env[n++]);
+	n = w->nenv;
+	env_add(env, &n, xasprintf("MR_JOB_ID=%s", job->id));
+	env_add(env, &n, xasprintf("mapreduce_job_id=%s", job->id));
+	env_add(env, &n, xasprintf("MR_PHASE=%s", phase));
+	env_add(env, &n, xasprintf("MR_TASK=%lu", number));
+	if (reduce || job->ntasks > 0)
+		env_add(env, &n, xasprintf("MR_TASKS=%llu",
+		    (unsigned long long)(reduce ? job->reducers :
+		    job->ntasks)));
+	env_add(env, &n, xasprintf("MR_ATTEMPT=%lu", attempt));
+	env_add(env, &n, xasprintf("MR_CPUS=%u", job->cpus_per_task));
+	if (job->reducers > 0)
+		env_add(env, &n, xasprintf("MR_REDUCERS=%u", job->reducers));
+	env_add(env, &n, xasprintf("mapreduce_task_id=task_%s_%c_%06lu",
+	    job->id, letter, number));
+	env_add(env, &n, xasprintf("mapreduce_task_attempt_id="
+	    "attempt_%s_%c_%06lu_%lu", job->id, letter, number, attempt));
+	env_add(env, &n, xasprintf("mapreduce_task_ismap=%s",
+	    letter == 'm' ? "true" : "false"));
+	env_add(env, &n, xasprintf("mapreduce_task_partition=%lu", number));
+	if (letter == 'r')
+		env_add(env, &n, xasprintf("MR_PARTITION=%lu", number));
+	if (!reduce && s->nfiles == 1 && !s->empty &&
+	    strcmp(job->input.files[s->file].name, "-") != 0) {
+		const char *name = job->input.files[s->file].name;
+		char *path = absolute(name);
+		unsigned long long off = s->off, len = s->len;
+
+		env_add(env, &n, xasprintf("MR_INPUT_FILE=%s", name));
+		env_add(env, &n, xasprintf("map_input_file=%s", path));
+		env_add(env, &n, xasprintf("mapreduce_map_input_file=%s",
+		    path));
+		env_add(env, &n, xasprintf("MR_INPUT_START=%llu", off));
+		env_add(env, &n, xasprintf("mapreduce_map_input_start=%llu",
+		    off));
+		env_add(env, &n, xasprintf("MR_INPUT_LENGTH=%llu", len));
+		env_add(env, &n, xasprintf("mapreduce_map_input_length=%llu",
+		    len));
+		free(path);
+	}
+	env_add(env, &n, xasprintf("TMPDIR=%s", w->tmpdir));
+	env_add(env, &n, xasprintf("MR_OUTPUT_DIR=%s", w->outdir));
+	env_add(env, &n, xasprintf("mapreduce_task_output_dir=%s",
+	    w->outdir));
+	return env;
+}
+
+static void
+make_dir(const char *path)
+{
+	if (mkdir(path, 0700) == -1 && errno != EEXIST)
+		die_errno("%s", path);
+}
+
+/* The task's TMPDIR and MR_OUTPUT_DIR, empty again. */
+static void
+clear_dirs(struct worker *w)
+{
+	if (rmdir(w->tmpdir) == -1)
+		scratch_remove(w->tmpdir, -1);
+	if (rmdir(w->outdir) == -1)
+		scratch_remove(w->outdir, -1);
+	make_dir(w->tmpdir);
+	make_dir(w->outdir);
+}
+
+/* The file that keeps a task's standard error, at its end. */
+static int
+log_open(struct worker *w, const struct task_msg *t)
+{
+	char *path = xasprintf("%s/%s-%06lu", w->job->logdir,
+	    t->kind == TASK_REDUCE ? "reduce" : w->job->phase_name,
+	    (unsigned long)t->task);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+
+	if (fd == -1)
+		die_errno("%s", path);
+	free(path);
+	return fd;
+}
+
+/* ---- input of map tasks */
+
+struct reader {
+	struct worker *w;
+	struct split split;	/* aligned */
+	uint32_t next;		/* file, when several are packed */
+	int fd;			/* -1, or of the file that is open */
+	bool begun;
+	struct segment seg;	/* for reader_read */
+	bool in_segment;
+	/* For sorted input: */
+	unsigned char *win;
+	size_t given, checked, n, cap;	/* given <= checked <= n */
+	struct buf key;		/* of the last record that was checked */
+	bool have_key, disorder;
+	uint64_t records;	/* checked, the one out of order too */
+};
+
+/* Opens the next file of a split.  -1: the reason stands in why. */
+static int
+open_file(struct reader *r, uint32_t number, struct buf *why)
+{
+	const struct file *f = r->w->job->input.files + number;
+	char text[200];
+
+	if (r->fd != -1)
+		close(r->fd);
+	r->fd = input_open(f, text, sizeof text);
+	if (r->fd == -1) {
+		buf_escaped(why, f->name, strlen(f->name));
+		buf_printf(why, ": %s", text);
+		return -1;
+	}
+	return 0;
+}
+
+/* Opens a split and finds its exact ends.  A stream's block is in the spool
+ * and exact already. */
+static int
+reader_open(struct reader *r, struct worker *w, const struct split *split,
+    struct buf *why)
+{
+	const struct file *f;
+
+	*r = (struct reader){ .w = w, .split = *split, .fd = -1,
+	    .next = split->file };
+	if (split->stream || split->empty || split->nfiles != 1)
+		return 0;
+	f = w->job->input.files + split->file;
+	if (open_file(r, split->file, why) == -1)
+		return -1;
+	if (split_align(&w->job->shape.fmt, r->fd, &r->split,
+	    f->size) == -1) {
+		buf_escaped(why, f->name, strlen(f->name));
+		buf_printf(why, ": %s", strerror(errno));
+		return -1;
+	}
+	return 0;
+}
+
+static void
+reader_close(struct reader *r)
+{
+	if (r->fd != -1)
+		close(r->fd);
+	buf_free(&r->key);
+	free(r->win);
+}
+
+/* The next piece of a split, for attempt.c. */
+static int
+next_segment(void *arg, struct segment *seg, struct buf *why)
+{
+	struct reader *r = arg;
+	const struct job *job = r->w->job;
+
+	if (r->split.stream || r->split.nfiles == 1) {
+		if (r->begun || r->split.empty)
+			return 0;
+		r->begun = true;
+		if (r->split.stream) {
+			const struct place *at = &r->split.spool;
+
+			*seg = (struct segment){
+			    store_fd(job->stores + at->store, at), at->off,
+			    at->off + at->len, true };
+		} else {
+			uint64_t end = r->split.off + r->split.len;
+
+			*seg = (struct segment){ r->fd, r->split.off, end,
+			    end >= job->input.files[r->split.file].size };
+		}
+		return 1;
+	}
+	if (r->next == r->split.file + r->split.nfiles)
+		return 0;
+	if (open_file(r, r->next, why) == -1)
+		return -1;
+	*seg = (struct segment){ r->fd, 0, job->input.files[r->next].size,
+	    true };
+	r->next++;
+	return 1;
+}
+
+/* Reads up to cap bytes of the split, over the ends of its segments.
+ * Returns 0 at the end, -1 with the reason. */
+static ssize_t
+reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
+{
+	const unsigned char delim = r->w->job->shape.fmt.delim;
+	struct segment *s = &r->seg;
+
+	for (;;) {
+		unsigned char last;
+		ssize_t n;
+		int got;
+
+		if (!r->in_segment) {
+			got = next_segment(r, s, why);
+			if (got <= 0)
+				return got;
+			r->in_segment = true;
+		}
+		if (s->off == s->end) {
+			r->in_segment = false;
+			if (s->complete && s->end > 0 && pread_full(s->fd,
+			    &last, 1, s->end - 1) == 1 && last != delim) {
+				*p = delim;
+				return 1;
+			}
+			continue;
+		}
+		if (cap > s->end - s->off)
+			cap = (size_t)(s->end - s->off);
+		n = pread_full(s->fd, p, cap, s->off);
+		if (n <= 0) {
+			buf_str(why, n == 0 ? "it ended before its planned "
+			    "size" : strerror(errno));
+			return -1;
+		}
+		s->off += (uint64_t)n;
+		return n;
+	}
+}
+
+/* Looks at the keys of the whole records in the window.  -1 if one is less
+ * than the one before it. */
+static int
+check_order(struct reader *r)
+{
+	const struct format *f = &r->w->job->shape.fmt;
+	struct record v[RECORD_BATCH];
+	const unsigned char *key = r->key.p;
+	size_t klen = r->key.len, used, n;
+
+	while ((n = record_batch(f, r->win + r->checked, r->n - r->checked,
+	    v, RECORD_BATCH, &used)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			r->records++;
+			if (r->have_key && key_compare(key, klen, v[i].key,
+			    v[i].klen) > 0) {
+				r->disorder = true;
+				return -1;
+			}
+			key = v[i].key;
+			klen = v[i].klen;
+			r->have_key = true;
+		}
+		r->checked += used;
+	}
+	if (key != r->key.p) {
+		buf_reset(&r->key);
+		buf_put(&r->key, key, klen);
+	}
+	return 0;
+}
+
+/* Bytes of sorted input for a reducer, each key looked at: attempt.c's
+ * fill. */
+static ssize_t
+fill_checked(void *arg, unsigned char *out, size_t cap, struct buf *why)
+{
+	struct reader *r = arg;
+	ssize_t got;
+
+	while (r->given == r->checked) {
+		memmove(r->win, r->win + r->checked, r->n - r->checked);
+		r->n -= r->checked;
+		r->given = r->checked = 0;
+		if (r->cap - r->n < COPY) {
+			r->cap = grown(r->cap, r->n + COPY);
+			r->win = xrealloc(r->win, r->cap, 1);
+		}
+		got = reader_read(r, r->win + r->n, COPY, why);
+		if (got <= 0)
+			return got;
+		r->n += (size_t)got;
+		if (check_order(r) == -1)
+			return -1;
+	}
+	if (cap > r->checked - r->given)
+		cap = r->checked - r->given;
+	memcpy(out, r->win + r->given, cap);
+	r->given += cap;
+	return (ssize_t)cap;
+}
+
+/* ---- tasks */
+
+/* A task's work is done by mr itself when it has no command. */
+static void
+check_alive(struct worker *w)
+{
+	if (proc_dying())
+		orphaned(w);
+}
+
+/* The identity as a map: the split's bytes go into the sink. */
+static int
+copy_split(struct reader *r, struct sink *sink, struct reply_msg *reply)
+{
+	unsigned char *own = NULL;
+	ssize_t n;
+
+	if (sink->collect == NULL)
+		own = xrealloc(NULL, COPY, 1);
+	do {
+		unsigned char *p = own;
+		size_t room = COPY;
+
+		check_alive(r->w);
+		if (sink->collect != NULL)
+			p = collect_room(sink->collect, &room);
+		n = reader_read(r, p, room, &reply->fail.text);
+		if (n > 0 && sink->collect != NULL)
+			collect_filled(sink->collect, (size_t)n);
+		else if (n > 0)
+			store_append(sink->store, sink->place, p, (size_t)n);
+		if (n > 0) {
+			reply->stats.in += (uint64_t)n;
+			reply->stats.out += (uint64_t)n;
+			r->w->job->shared->worker[r->w->me].moved +=
+			    (uint64_t)n;
+		}
+	} while (n > 0);
+	free(own);
+	if (n == 0 && sink->collect != NULL)
+		collect_end(sink->collect);
+	return n < 0 ? -1 : 0;
+}
+
+/* Keeps what the task has left in MR_OUTPUT_DIR for the end of the job.
+ * False if a name in it may not be there. */
+static bool
+keep_extra(struct worker *w, const struct task_msg *t, struct buf *why)
+{
+	char *bad, *to;
+	bool ok = true;
+
+	if (w->job->extradir == NULL || scratch_is_empty(w->outdir))
+		return true;
+	bad = scratch_find_reserved(w->outdir);
+	if (bad != NULL) {
+		buf_str(why, "it left a file in MR_OUTPUT_DIR whose name is "
+		    "mr's: ");
+		buf_escaped(why, bad, strlen(bad));
+		free(bad);
+		return false;
+	}
+	to = xasprintf("%s/%s-%lu", w->job->extradir,
+	    t->kind == TASK_REDUCE ? "reduce" : "map",
+	    (unsigned long)t->task);
+	scratch_remove(to, -1);
+	if (rename(w->outdir, to) == -1)
+		die_errno("%s", to);
+	make_dir(w->outdir);
+	free(to);
+	return ok;
+}
+
+static void
+attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
+    const struct task_msg *t, const struct split *split)
+{
+	const struct job *job = w->job;
+	struct shared_worker *sh = job->shared->worker + w->me;
+	static char tag[64];
+
+	if (!scratch_is_empty(w->tmpdir) || !scratch_is_empty(w->outdir))
+		clear_dirs(w);
+	*a = (struct attempt){ .cmd = cmd, .limits = &job->limits,
+	    .delim = job->shape.fmt.delim, .abort_fd = w->sock,
+	    .group = &sh->group, .moved = &sh->moved,
+	    .paused = &job->shared->paused, .log = -1 };
+	a->sink.fd = -1;
+	a->envp = task_env(w, t, split);
+	if (job->tag) {
+		snprintf(tag, sizeof tag, "%s %lu: ", t->kind == TASK_REDUCE ?
+		    "reduce" : job->phase_name, (unsigned long)t->task);
+		a->tag = tag;
+	}
+	if (job->logdir != NULL)
+		a->log = log_open(w, t);
+}
+
+/* Ends an attempt: takes over what is to be told of it. */
+static bool
+attempt_close(struct worker *w, struct attempt *a, const struct task_msg *t,
+    struct reply_msg *reply)
+{
+	if (a->log != -1)
+		close(a->log);
+	if (a->aborted)
+		orphaned(w);
+	if (a->fail.kind == FAIL_NONE && !keep_extra(w, t, &a->fail.text)) {
+		a->fail.kind = FAIL_OUTPUT;
+		a->fail.exit = EXIT_TASK;
+		a->fail.final = true;
+	}
+	reply->stats = a->stats;
+	reply->fail = a->fail;
+	return a->fail.kind == FAIL_NONE;
+}
+
+static void
+map_source(struct worker *w, struct attempt *a, struct reader *r)
+{
+	const struct job *job = w->job;
+
+	if (r->split.empty) {
+		a->src.kind = SOURCE_EMPTY;
+	} else if (job->whole_file && !r->split.stream &&
+	    r->split.nfiles == 1) {
+		a->src.kind = SOURCE_FD;
+		a->src.fd = r->fd;
+		lseek(r->fd, 0, SEEK_SET);
+	} else if (job->check_order) {
+		a->src.kind = SOURCE_FILL;
+		a->src.fill = fill_checked;
+		a->src.arg = r;
+	} else {
+		a->src.kind = SOURCE_SEGMENTS;
+		a->src.segment = next_segment;
+		a->src.arg = r;
+	}
+}
+
+static bool
+map_attempt(struct worker *w, const struct task_msg *t, struct reader *r,
+    struct sink *sink, struct reply_msg *reply)
+{
+	struct attempt a;
+	bool ok;
+
+	attempt_prepare(w, &a, &w->job->map, t, &r->split);
+	a.sink = *sink;
+	map_source(w, &a, r);
+	attempt_run(&a);
+	ok = attempt_close(w, &a, t, reply);
+	if (r->disorder)
+		reply->fail.kind = FAIL_ORDER;
+	reply->read = r->records;
+	reply->partial = a.stats.partial;
+	return ok;
+}
+
+/* Commits or forgets what a map task has collected. */
+static void
+settle_collected(struct worker *w, const struct task_msg *t, bool ok)
+{
+	if (!ok) {
+		collect_rollback(w->collect);
+		for (size_t i = 0; i < w->npending; i++)
+			store_punch(w->store, &w->pending[i].at,
+			    w->pending[i].at.off, w->pending[i].at.len);
+		w->npending = 0;
+		return;
+	}
+	for (size_t i = 0; i < w->npending; i++)
+		tell_run(w, w->pending + i, false);
+	w->npending = 0;
+	collect_commit(w->collect);
+	w->newest = t->task;
+	if (t->split.stream)
+		collect_flush(w->collect);
+}
+
+static void
+do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct job *job = w->job;
+	bool sorts = job->kind == JOB_SORT, ok = true;
+	struct place part = { .store = (uint16_t)w->me };
+	struct sink sink = { .fd = -1, .store = w->store, .place = &part };
+	struct reader r;
+
+	if (sorts && collect_holds(w->collect) && t->task != w->newest + 1)
+		collect_flush(w->collect);
+	if (reader_open(&r, w, &t->split, &reply.fail.text) == -1) {
+		ok = false;
+	} else {
+		reply.split = r.split;
+		if (job->check_order && payload->len > 0) {
+			buf_put(&r.key, payload->p, payload->len);
+			r.have_key = true;
+		} else if (job->check_order && r.fd != -1 &&
+		    r.split.off > 0) {
+			r.have_key = key_before(&job->shape.fmt, r.fd,
+			    r.split.off, &r.key);
+		}
+	}
+	if (sorts) {
+		collect_begin(w->collect, t->task);
+		sink.collect = w->collect;
+	} else {
+		store_pick(w->store, t->split.len, &part);
+	}
+	if (ok && (r.split.len > 0 || r.split.empty || r.split.nfiles > 1 ||
+	    r.split.whole)) {
+		if (job->map.argv != NULL)
+			ok = map_attempt(w, t, &r, &sink, &reply);
+		else
+			ok = copy_split(&r, &sink, &reply) == 0;
+	}
+	if (!ok && reply.fail.kind == FAIL_NONE) {
+		reply.fail.kind = FAIL_INPUT;
+		reply.fail.exit = EXIT_TROUBLE;
+	}
+	if (sorts) {
+		reply.records = collect_records(w->collect);
+		settle_collected(w, t, ok);
+		reply.held = collect_holds(w->collect);
+	} else if (ok) {
+		store_keep(w->store, &part);
+		reply.part = part;
+	}
+	if (!ok)
+		reply.kind = REPLY_FAILED;
+	reader_close(&r);
+	answer(w, &reply);
+}
+
+/* The runs that a message names, as inputs of a merge. */
+static struct merge_input *
+merge_inputs(struct worker *w, const struct task_msg *t, struct buf *payload)
+{
+	const struct run_range *v = (const void *)payload->p;
+	struct merge_input *in = xzalloc(t->n, sizeof *in);
+
+	for (uint64_t i = 0; i < t->n; i++)
+		in[i] = (struct merge_input){ w->job->stores, &v[i].run,
+		    v[i].begin, v[i].end };
+	return in;
+}
+
+/* Several runs that follow each other to one. */
+static void
+do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct merge_input *in = merge_inputs(w, t, payload);
+	struct merge *m = merge_new(in, t->n, NULL, w->job->worker_memory,
+	    w->job->compress);
+	struct run_writer *out = runw_new(w->store, (uint16_t)w->me,
+	    w->job->compress);
+	size_t skip = w->job->shape.key == KEY_PLAIN ? 0 : 4, klen;
+	const unsigned char *p;
+	uint64_t expect = 0, turns = 0;
+	struct run run;
+	struct item it;
+
+	for (uint64_t i = 0; i < t->n; i++)
+		expect += in[i].run->at.len;
+	runw_begin(out, expect);
+	while (merge_group(m)) {
+		p = merge_key(m, &klen);
+		runw_key(out, p, klen, klen - skip + 2);
+		while (merge_item(m, &it)) {
+			size_t n;
+
+			if (turns++ % 4096 == 0)
+				check_alive(w);
+			if (it.n == it.vlen) {
+				runw_item(out, it.p, it.n, it.noval, it.count);
+				continue;
+			}
+			runw_big(out, it.vlen, it.p, it.n);
+			while ((n = merge_piece(m, &p)) > 0)
+				runw_more(out, p, n);
+		}
+	}
+	runw_end(out, &run);
+	run.first = in[0].run->first;
+	run.last = in[t->n - 1].run->last;
+	run.seq = in[0].run->seq;
+	merge_free(m);
+	runw_free(out);
+	free(in);
+	tell_run(w, &run, true);
+	answer(w, &reply);
+}
+
+static ssize_t
+fill_replay(void *arg, unsigned char *p, size_t cap, struct buf *why)
+{
+	(void)why;
+	return (ssize_t)replay_fill(arg, p, cap);
+}
+
+/* The identity as a reducer: the records themselves. */
+static void
+copy_replay(struct worker *w, struct replay *text, struct sink *sink,
+    struct reply_msg *reply)
+{
+	unsigned char *p = xrealloc(NULL, COPY, 1);
+	size_t n;
+
+	while ((n = replay_fill(text, p, COPY)) > 0) {
+		check_alive(w);
+		reply->stats.in += n;
+		reply->stats.out += n;
+		w->job->shared->worker[w->me].moved += n;
+		if (sink->fd != -1) {
+			if (write_full(sink->fd, p, n) == -1)
+				die_errno("writing a part of the output");
+		} else {
+			store_append(sink->store, sink->place, p, n);
+		}
+	}
+	free(p);
+}
+
+/* Opens the file of a part, empty. */
+static int
+open_part(const struct job *job, uint32_t number)
+{
+	char *path = xasprintf("%s/part-%0*lu", job->outdir, job->outdigits,
+	    (unsigned long)number);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+
+	if (fd == -1)
+		die_errno("%s", path);
+	free(path);
+	return fd;
+}
+
+static void
+do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct job *job = w->job;
+	const unsigned char *keys = payload->p + t->n *
+	    sizeof(struct run_range);
+	struct bounds bounds = {
+	    .lo = t->lolen == NO_BOUND ? NULL : keys,
+	    .lolen = t->lolen == NO_BOUND ? 0 : t->lolen,
+	    .hi = t->hilen == NO_BOUND ? NULL :
+	    keys + (t->lolen == NO_BOUND ? 0 : t->lolen),
+	    .hilen = t->hilen == NO_BOUND ? 0 : t->hilen };
+	struct merge_input *in = merge_inputs(w, t, payload);
+	struct merge *m = merge_new(in, t->n, &bounds, job->worker_memory / 2,
+	    job->compress);
+	struct replay *text = replay_new(m, &job->shape, job->unique);
+	struct place part = { .store = (uint16_t)w->me };
+	struct sink sink = { .fd = -1, .store = w->store, .place = &part };
+	bool ok = true;
+
+	job->reducers = (unsigned)t->nparts;
+	if (job->outdir != NULL)
+		sink.fd = open_part(job, t->task);
+	else
+		store_pick(w->store, t->expect, &part);
+	if (job->reduce.argv != NULL && !(t->n == 0 && !t->split.empty)) {
+		struct attempt a;
+
+		attempt_prepare(w, &a, &job->reduce, t, &t->split);
+		a.sink = sink;
+		a.src.kind = t->n == 0 ? SOURCE_EMPTY : SOURCE_FILL;
+		a.src.fill = fill_replay;
+		a.src.arg = text;
+		attempt_run(&a);
+		ok = attempt_close(w, &a, t, &reply);
+		reply.partial = a.stats.partial;
+	} else if (job->reduce.argv == NULL) {
+		copy_replay(w, text, &sink, &reply);
+	}
+	reply.records = replay_records(text);
+	reply.hot_weight = replay_hot(text, &w->hot);
+	if (sink.fd != -1) {
+		if (!ok && ftruncate(sink.fd, 0) == -1)
+			die_errno("emptying a part of the output");
+		if (close(sink.fd) == -1)
+			die_errno("writing a part of the output");
+	} else if (ok) {
+		store_keep(w->store, &part);
+		reply.part = part;
+	}
+	if (!ok)
+		reply.kind = REPLY_FAILED;
+	replay_free(text);
+	merge_free(m);
+	free(in);
+	answer(w, &reply);
+}
+
+static void
+do_flush(struct worker *w)
+{
+	struct reply_msg reply = { .kind = REPLY_FLUSHED };
+
+	if (w->collect != NULL) {
+		collect_flush(w->collect);
+		collect_free(w->collect);
+		w->collect = NULL;
+	}
+	answer(w, &reply);
+}
+
+static void
+worker_begin(struct worker *w)
+{
+	struct job *job = w->job;
+
+	w->store = job->stores + w->me;
+	w->tmpdir = xasprintf("%s/t%u", job->scratch, w->me);
+	w->outdir = xasprintf("%s/o%u", job->outscratch != NULL ?
+	    job->outscratch : job->scratch, w->me);
+	make_dir(w->tmpdir);
+	make_dir(w->outdir);
+	env_begin(w);
+	if (job->kind == JOB_SORT)
+		w->collect = collect_new(&job->shape, w->store,
+		    (uint16_t)w->me, job->worker_memory, job->compress,
+		    take_run, w);
+}
+
+/* The life of worker number me, which ends when the driver closes sock. */
+void
+worker_main(struct job *job, unsigned me, int sock, pid_t driver)
+{
+	struct worker w = { .job = job, .me = me, .sock = sock,
+	    .driver = driver };
+	struct buf payload = {0};
+	struct task_msg t;
+
+	proc_worker_begin(driver, &job->shared->worker[me].group);
+	diag_at_death = proc_kill_children;
+	worker_begin(&w);
+	for (;;) {
+		if (message_recv(sock, &t, sizeof t) == -1)
+			orphaned(&w);
+		buf_reset(&payload);
+		if (message_recv(sock, buf_reserve(&payload, t.payload),
+		    t.payload) == -1)
+			orphaned(&w);
+		payload.len = t.payload;
+		job->shared->worker[me].moved = 0;
+		switch (t.kind) {
+		case TASK_MAP:
+			do_map(&w, &t, &payload);
+			break;
+		case TASK_FLUSH:
+			do_flush(&w);
+			break;
+		case TASK_MERGE:
+			do_merge(&w, &t, &payload);
+			break;
+		case TASK_REDUCE:
+			do_reduce(&w, &t, &payload);
+			break;
+		}
+	}
+}
