@@ -92,7 +92,8 @@ struct collect {
 	uint64_t seed[2];
 	uint64_t judged, fresh;	/* records seen, and those with a new key */
 	struct buf scratch;	/* a key that is not in the record as such */
-	uint32_t task, seq;
+	uint32_t task;
+	uint32_t seq;		/* counts runs: later ones come later */
 	uint32_t oldest;	/* first task in the buffer */
 	uint32_t newest;	/* last committed one */
 	uint64_t records;	/* of this attempt */
@@ -429,7 +430,6 @@ void
 collect_begin(struct collect *c, uint32_t task)
 {
 	c->task = task;
-	c->seq = 0;
 	c->records = 0;
 	if (c->n == 0)
 		c->oldest = task;

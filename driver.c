@@ -1444,7 +1444,7 @@ static void
 cut_evenly(struct driver *d, uint64_t parts)
 {
 	static const unsigned char nothing[] = "";
-	size_t n, at = 0;
+	size_t n, at = 0, last = 0;
 	struct cut *v = candidates(d, &n);
 
 	d->cuts = xzalloc(parts, sizeof *d->cuts);
@@ -1454,10 +1454,10 @@ cut_evenly(struct driver *d, uint64_t parts)
 
 		while (at < n && v[at].below < want)
 			at++;
-		if (at > 0 && at < n && want - v[at - 1].below <
-		    v[at].below - want && (p == 1 ||
-		    v[at - 1].key != d->cuts[p - 1].lo))
+		if (at > last && at < n && want - v[at - 1].below <
+		    v[at].below - want)
 			at--;
+		last = at;
 		if (at == n) {
 			/* What is left is in the part before: the others
 			 * are empty. */

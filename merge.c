@@ -154,8 +154,10 @@ cursor_item(struct merge *m, struct cursor *c, struct item *it)
 	} else {
 		it->p = c->win + c->at;
 		it->n = c->n - c->at;
+		if (it->n > it->vlen)
+			it->n = (size_t)it->vlen;
 		it->count = 1;
-		c->at = c->n;
+		c->at += it->n;
 		c->big_left = it->vlen - it->n;
 	}
 	return true;
@@ -302,6 +304,13 @@ merge_new(const struct merge_input *in, size_t n, const struct bounds *bounds,
 	if (n > 0)
 		m->tree[0] = tree_build(m, 1);
 	return m;
+}
+
+/* Whether there is no key at all; asked before the first merge_group. */
+bool
+merge_is_empty(const struct merge *m)
+{
+	return m->n == 0 || m->c[m->tree[0]].done;
 }
 
 /* Moves to the next key, over what is left of this one. */

@@ -345,6 +345,7 @@ struct bounds {			/* lo <= key < hi; NULL: open */
 struct merge;
 struct merge *merge_new(const struct merge_input *, size_t n,
     const struct bounds *, size_t memory, const char *compress);
+bool merge_is_empty(const struct merge *);
 bool merge_group(struct merge *);
 const unsigned char *merge_key(const struct merge *, size_t *);
 bool merge_item(struct merge *, struct item *);

@@ -387,6 +387,7 @@ run_index_read(const struct store *store, const struct run *run,
 	    run->at.off + run->data) != (ssize_t)len)
 		die_errno("%s: reading temporary data", store->dir);
 	*ix = (struct run_index){ .n = n };
+	buf_reserve(&ix->keys, 1);	/* so that an empty key is not NULL */
 	ix->off = xrealloc(NULL, n + 1, sizeof *ix->off);
 	ix->weight = xrealloc(NULL, n + 1, sizeof *ix->weight);
 	ix->keyoff = xrealloc(NULL, n + 1, sizeof *ix->keyoff);

@@ -121,15 +121,16 @@ scratch_make(const char *dir, int *lock)
 			errno = err;
 			return NULL;
 		}
+		/* Another mr may take it for a stale one until it is locked. */
 		*lock = open_dir(AT_FDCWD, path);
-		if (*lock == -1)
+		if (*lock == -1 && errno != ENOENT)
 			die_errno("%s", path);
-		/* Another mr may have taken it for a stale one meanwhile. */
-		if (flock(*lock, LOCK_EX | LOCK_NB) == 0 &&
+		if (*lock != -1 && flock(*lock, LOCK_EX | LOCK_NB) == 0 &&
 		    fstat(*lock, &a) == 0 && stat(path, &b) == 0 &&
 		    a.st_ino == b.st_ino && a.st_dev == b.st_dev)
 			return path;
-		close(*lock);
+		if (*lock != -1)
+			close(*lock);
 		free(path);
 	}
 	errno = EAGAIN;

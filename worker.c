@@ -858,19 +858,19 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	struct replay *text = replay_new(m, &job->shape, job->unique);
 	struct place part = { .store = (uint16_t)w->me };
 	struct sink sink = { .fd = -1, .store = w->store, .place = &part };
-	bool ok = true;
+	bool ok = true, empty = merge_is_empty(m);
 
 	job->reducers = (unsigned)t->nparts;
 	if (job->outdir != NULL)
 		sink.fd = open_part(job, t->task);
 	else
 		store_pick(w->store, t->expect, &part);
-	if (job->reduce.argv != NULL && !(t->n == 0 && !t->split.empty)) {
+	if (job->reduce.argv != NULL && (!empty || t->split.empty)) {
 		struct attempt a;
 
 		attempt_prepare(w, &a, &job->reduce, t, &t->split);
 		a.sink = sink;
-		a.src.kind = t->n == 0 ? SOURCE_EMPTY : SOURCE_FILL;
+		a.src.kind = empty ? SOURCE_EMPTY : SOURCE_FILL;
 		a.src.fill = fill_replay;
 		a.src.arg = text;
 		attempt_run(&a);

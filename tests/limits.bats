@@ -10,7 +10,7 @@ load failure
 	seq 100 >in
 	for c in 'run -m cat -r cat in' 'run in' 'map cat' 'sort in' 'reduce cat' --version '--help'; do
 		expect 1 sh -c "mr $c <in >&-"
-		says 'standard output|stdout'
+		says 'output'
 	done
 }
 
@@ -19,7 +19,7 @@ load failure
 	seq 100 >in
 	for c in 'run -m cat -r cat in' 'run in' 'map cat' 'sort in' 'reduce cat' --version '--help'; do
 		expect 1 sh -c "mr $c <in >/dev/full"
-		says 'standard output|stdout'
+		says 'output.*No space left'
 	done
 }
 
@@ -86,9 +86,9 @@ load failure
 @test "an output that cannot be made is found before any work" {
 	seq 100 >in
 	expect 2 mr run -m 'touch ran; cat' -o none/out in
-	says 'none/out'
+	says 'none'
 	expect 2 mr run -m 'touch ran; cat' -O none/out in
-	says 'none/out'
+	says 'none'
 	test ! -e ran
 }
 
@@ -125,11 +125,14 @@ load failure
 	random_records 200000 >in
 	on_tmpfs nr_inodes=2 '
 		echo old >fs/kept
-		expect 1 mr run -T fs -S 4M -m cat -r cat in
+		# Found before any work is as good.
+		expect 1 mr run -T fs -S 4M -m cat -r cat in ||
+			expect 2 mr run -T fs -S 4M -m cat -r cat in
 		prints_nothing
-		says "No space left"
-		expect 1 mr run -m cat -O fs/dir in
-		says "No space left"
+		says "fs.*No space left"
+		expect 1 mr run -m cat -O fs/dir in ||
+			expect 2 mr run -m cat -O fs/dir in
+		says "fs.*No space left"
 		[ "$(ls -A fs)" = kept ]
 		[ "$(cat fs/kept)" = old ]'
 }

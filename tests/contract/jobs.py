@@ -146,7 +146,7 @@ def make_job(seed, number, big):
     if rng.random() < 0.03:
         recs = []
     if kind in ("run", "sort"):
-        job.operands = make_operands(rng, recs, eor)
+        job.operands = make_operands(rng, recs, eor, kind == "run")
     elif kind == "map" and rng.random() < 0.2:
         job.operands = [Operand("file", rng.choice(NAMES) % 0,
                                 scatter(rng, recs, eor, 1)[0])]
@@ -183,7 +183,7 @@ def make_run(rng, job, total, text, big, maponly):
         o += sort_options(rng, big) if not maponly else []
     if job.operands[0].name != "":
         x = rng.random()
-        if x < 0.1 and "none" not in (job.mapper or ""):
+        if x < 0.1 and job.mapper and "none" not in job.mapper:
             o = [w for w in o if not w[0].startswith("--block-size")]
             o.append(["--whole-file"])
         elif x < 0.3:

@@ -161,7 +161,7 @@ def scatter(rng, recs, eor, n):
 NAMES = ("f%d", "f%d", "f%d", "a b%d", "$(id)%d", "-n%d", "'%d", "\n%d", "*%d")
 
 
-def make_operands(rng, recs, eor):
+def make_operands(rng, recs, eor, dirs):
     """Operands for mr run and mr sort; standard input at most once."""
     n = rng.choice((0, 1, 1, 1, 2, 2, 3, 4, 8, 30))
     if n == 0:
@@ -184,7 +184,7 @@ def make_operands(rng, recs, eor):
                 ops.append(rng.choice(old))
                 continue
             how = "file"
-        elif how == "stdin":
+        elif how == "stdin" or how == "dir" and not dirs:
             how = "file"
         op = Operand(how, name, data)
         if how == "dir":
