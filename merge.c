@@ -476,8 +476,10 @@ put_copies(struct replay *r, unsigned char *out, size_t room)
 
 	if (most == 0)
 		return 0;
-	memcpy(out, r->key.p, klen);
-	memcpy(out + klen, r->it.p, vlen);
+	if (klen > 0)
+		memcpy(out, r->key.p, klen);
+	if (vlen > 0)
+		memcpy(out + klen, r->it.p, vlen);
 	out[one - 1] = r->shape.fmt.delim;
 	if (most > r->left)
 		most = (size_t)r->left;

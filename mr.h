@@ -55,7 +55,8 @@ _Noreturn void refuse(const char *, ...) __attribute__((format(printf, 1, 2)));
 void *xrealloc(void *, size_t nmemb, size_t size);
 void *xzalloc(size_t nmemb, size_t size);
 char *xstrdup(const char *);
-char *xasprintf(const char *, ...) __attribute__((format(printf, 1, 2)));
+char *xasprintf(const char *, ...)
+    __attribute__((format(printf, 1, 2), nonnull(1)));
 size_t grown(size_t cap, size_t want);
 int parse_number(const char *, uint64_t *);
 int parse_size(const char *, uint64_t *);
@@ -131,7 +132,7 @@ unsigned char *buf_reserve(struct buf *, size_t extra);
 void buf_put(struct buf *, const void *, size_t);
 void buf_str(struct buf *, const char *);
 void buf_printf(struct buf *, const char *, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3), nonnull(2)));
 void buf_escaped(struct buf *, const void *, size_t);
 void buf_reset(struct buf *);
 void buf_free(struct buf *);

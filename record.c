@@ -75,7 +75,8 @@ record_end(const struct format *f, const unsigned char *p, size_t len)
 int
 key_compare(const void *a, size_t alen, const void *b, size_t blen)
 {
-	int c = memcmp(a, b, alen < blen ? alen : blen);
+	size_t n = alen < blen ? alen : blen;
+	int c = n == 0 ? 0 : memcmp(a, b, n);	/* NULL may have no bytes */
 
 	return c != 0 ? c : (alen > blen) - (alen < blen);
 }

@@ -104,7 +104,7 @@ print(n[0] // 32768)')" -gt 0 ]
 }
 
 @test "the filters clean up after INT and TERM as well" {
-	random_records 100000 >in
+	random_records 100000 | reference >in
 	mkfifo fifo
 	exec 9<>fifo
 	for s in INT:130 TERM:143; do
@@ -291,7 +291,7 @@ print(n[0] // 32768)')" -gt 0 ]
 }
 
 @test "KILL of a filter leaves no process and no file" {
-	random_records 60000 >in
+	random_records 60000 | reference >in
 	for c in "mr map -j 2 -c '$waits' <in" "mr reduce -j 2 -c '$waits' <in"; do
 		start sh -c "exec $c"
 		began
