@@ -46,6 +46,7 @@ enum {
 	CHUNK_MOST = 4096,
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
 	SHORT = 30,		/* values up to here have a head of one byte */
+	SLACK = 16,		/* readable bytes behind every key and value */
 };
 
 /* What a key has gathered.  Its key follows.  Its values are encoded as in a
@@ -137,10 +138,10 @@ collect_new(const struct shape *shape, struct store *store,
 	c->emit = emit;
 	c->arg = arg;
 	c->cap = c->cap_usual = memory / 5 * 4 / 16 * 16;
-	c->arena = xrealloc(NULL, c->cap, 1);
+	c->arena = xrealloc(NULL, c->cap + SLACK, 1);
 	c->used = c->fill = BOTTOM;
 	c->mark.used = BOTTOM;
-	c->in = xrealloc(NULL, IN_ROOM, 1);
+	c->in = xrealloc(NULL, IN_ROOM + SLACK, 1);
 	c->in_cap = IN_ROOM;
 	c->slots_most = TABLE_LEAST;
 	while (c->slots_most * 2 * sizeof *c->table <= memory / 5)
@@ -183,26 +184,41 @@ load32(const unsigned char *p)
 	return x;
 }
 
-/* Seeded anew in every process, so no input can be made to collide. */
-static uint32_t
+/* The first len bytes at p, 8 at most, as a number; what stands behind them
+ * must be readable. */
+static uint64_t
+load_upto8(const unsigned char *p, size_t len)
+{
+	uint64_t x = load64(p);
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return len >= 8 ? x : x & (((uint64_t)1 << 8 * len) - 1);
+#else
+	return len >= 8 ? x : len == 0 ? 0 : x >> 8 * (8 - len);
+#endif
+}
+
+/* Seeded anew in every process, so no input can be made to collide.  Up to
+ * SLACK bytes behind the key are read. */
+static inline uint32_t
 key_hash(const struct collect *c, const unsigned char *p, size_t len)
 {
-	uint64_t h = c->seed[0] ^ len * 0x9e3779b97f4a7c15, a = 0, b = 0;
+	uint64_t h = c->seed[0] ^ len * 0x9e3779b97f4a7c15;
 
 	for (; len > 16; p += 16, len -= 16)
 		h = mix(load64(p) ^ c->seed[1], load64(p + 8) ^ h);
-	if (len >= 8) {
-		a = load64(p);
-		b = load64(p + len - 8);
-	} else if (len >= 4) {
-		a = load32(p);
-		b = load32(p + len - 4);
-	} else if (len > 0) {
-		a = (uint64_t)p[0] << 16 | (uint64_t)p[len / 2] << 8 |
-		    p[len - 1];
-	}
-	h = mix(a ^ c->seed[1], b ^ h);
+	h = mix(load_upto8(p, len) ^ c->seed[1],
+	    (len > 8 ? load64(p + len - 8) : 0) ^ h);
 	return (uint32_t)(h ^ h >> 32);
+}
+
+/* Whether len bytes are the same; those behind them must be readable. */
+static inline bool
+same_bytes(const unsigned char *a, const unsigned char *b, size_t len)
+{
+	return load_upto8(a, len) == load_upto8(b, len) && (len <= 8 ||
+	    (load64(a + len - 8) == load64(b + len - 8) &&
+	    (len <= 16 || memcmp(a + 8, b + 8, len - 16) == 0)));
 }
 
 static void
@@ -364,7 +380,7 @@ spill(struct collect *c)
 	if (c->n > c->mark.n)
 		write_run(c, c->mark.n, c->n, c->task, c->task, false);
 	if (c->cap > c->cap_usual && tail < c->cap_usual / 2) {
-		unsigned char *p = xrealloc(NULL, c->cap_usual, 1);
+		unsigned char *p = xrealloc(NULL, c->cap_usual + SLACK, 1);
 
 		memcpy(p + BOTTOM, c->arena + c->used, tail);
 		free(c->arena);
@@ -406,7 +422,7 @@ arena_grow(struct collect *c, size_t need)
 		    (unsigned)c->task);
 	while (cap < want)
 		cap = cap < INT32_MAX / 2 ? cap * 2 : INT32_MAX / 16 * 16;
-	c->arena = xrealloc(c->arena, cap, 1);
+	c->arena = xrealloc(c->arena, cap + SLACK, 1);
 	c->cap = cap;
 }
 
@@ -470,7 +486,7 @@ collect_room(struct collect *c, size_t *n)
 	if (!c->straight) {
 		if (c->in_len == c->in_cap) {
 			c->in_cap *= 2;
-			c->in = xrealloc(c->in, c->in_cap, 1);
+			c->in = xrealloc(c->in, c->in_cap + SLACK, 1);
 		}
 		*n = c->in_cap - c->in_len;
 		return c->in + c->in_len;
@@ -597,10 +613,11 @@ group_record(struct collect *c, const struct record *r, uint32_t hash)
 		if (s->hash != hash)
 			continue;
 		g = (struct group *)(void *)(c->arena + s->off);
-		if (g->klen != r->klen || memcmp(g->key, r->key, r->klen) != 0)
+		if (g->klen != r->klen ||
+		    !same_bytes(g->key, r->key, r->klen))
 			continue;
 		if (r->vlen <= SHORT && c->arena[g->last] == head[0] &&
-		    memcmp(c->arena + g->last + 1, r->val, r->vlen) == 0 &&
+		    same_bytes(c->arena + g->last + 1, r->val, r->vlen) &&
 		    g->repeats < UINT32_MAX - 1) {
 			g->repeats++;
 			return true;
@@ -636,6 +653,7 @@ build_key(struct collect *c, struct record *r)
 
 	store_be32(part, partition_of(r->key, r->klen, c->shape.nparts));
 	buf_reset(&c->scratch);
+	buf_reserve(&c->scratch, r->klen + 4 + SLACK);
 	buf_put(&c->scratch, part, 4);
 	if (c->shape.key == KEY_PART_ONLY) {
 		r->vlen = (uint32_t)(r->val + r->vlen - r->key);
@@ -690,9 +708,13 @@ scan_in(struct collect *c)
 				__builtin_prefetch(c->table +
 				    (hash[i] & (c->slots - 1)));
 			}
-			for (size_t i = 0; i < n; i++)
-				__builtin_prefetch(c->arena + c->table[
-				    hash[i] & (c->slots - 1)].off);
+			for (size_t i = 0; i < n; i++) {
+				const unsigned char *g = c->arena + c->table[
+				    hash[i] & (c->slots - 1)].off;
+
+				__builtin_prefetch(g);
+				__builtin_prefetch(g + 56);
+			}
 		}
 		for (size_t i = 0; i < n; i++)
 			add_record(c, r + i, hash[i]);

@@ -7,6 +7,9 @@
  * and has no value, which is not the same as an empty value. */
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "mr.h"
 
@@ -27,6 +30,41 @@ key_length(const struct format *f, const unsigned char *p, size_t len)
 	return (size_t)(q - 1 - p);
 }
 
+/* Where the delimiter of the record at p is, or NULL; *sep becomes its first
+ * separator, or NULL.  One look at 16 bytes finds both in most records. */
+static const unsigned char *
+find_ends(const struct format *f, const unsigned char *p,
+    const unsigned char *end, const unsigned char **sep)
+{
+	const unsigned char *nl;
+
+#ifdef __SSE2__
+	if (end - p >= 16) {
+		__m128i v = _mm_loadu_si128((const void *)p);
+		unsigned d = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v,
+		    _mm_set1_epi8((char)f->delim)));
+		unsigned s = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v,
+		    _mm_set1_epi8((char)f->sep)));
+
+		if (d != 0) {
+			s &= d ^ (d - 1);	/* those before it */
+			*sep = s != 0 ? p + __builtin_ctz(s) : NULL;
+			return p + __builtin_ctz(d);
+		}
+		nl = memchr(p + 16, f->delim, (size_t)(end - p - 16));
+		if (nl == NULL)
+			return NULL;
+		*sep = s != 0 ? p + __builtin_ctz(s) :
+		    memchr(p + 16, f->sep, (size_t)(nl - p - 16));
+		return nl;
+	}
+#endif
+	nl = memchr(p, f->delim, (size_t)(end - p));
+	if (nl != NULL)
+		*sep = memchr(p, f->sep, (size_t)(nl - p));
+	return nl;
+}
+
 /* Finds up to max whole records in p[0..len) and says in *used how many
  * bytes they have, delimiters included.  A record has less than 2 GiB; the
  * caller sees to that. */
@@ -38,15 +76,13 @@ record_batch(const struct format *f, const unsigned char *p, size_t len,
 	size_t n = 0;
 
 	for (; n < max; n++) {
-		const unsigned char *nl, *sep;
+		const unsigned char *nl, *sep = NULL;
 		struct record *r = v + n;
 
-		nl = memchr(p, f->delim, (size_t)(end - p));
+		nl = find_ends(f, p, end, &sep);
 		if (nl == NULL)
 			break;
-		if (f->fields == 1)
-			sep = memchr(p, f->sep, (size_t)(nl - p));
-		else {
+		if (f->fields != 1) {
 			size_t k = key_length(f, p, (size_t)(nl - p));
 
 			sep = p + k < nl ? p + k : NULL;

@@ -170,18 +170,6 @@ END
 	done
 }
 
-@test "the locale en_US changes no order, though sort's is another" {
-	needs localedef
-	localedef -i en_US -f UTF-8 "$PWD/en_US.UTF-8" >/dev/null 2>&1 || skip "the locale en_US cannot be made"
-	printf '%s\n' B a b A é z Z >in
-	reference in >want
-	[ "$(LOCPATH=$PWD LC_ALL=en_US.UTF-8 sort in | head -n 1)" = a ]
-	expect 0 env "LOCPATH=$PWD" LC_ALL=en_US.UTF-8 mr run -m cat -r cat in
-	prints want
-	expect 0 env "LOCPATH=$PWD" LC_ALL=en_US.UTF-8 mr sort in
-	prints want
-}
-
 # --------------------------------------------- what an output may not replace
 
 @test "an output directory that exists is refused before any work" {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# Big things: records, keys, groups, files, numbers of files.
+# Big things: records, keys, groups, files, numbers of files; and a locale that
+# takes long to make.
 # shellcheck disable=SC2016 # the commands expand their variables themselves
 load ../helper
 load ../failure
@@ -149,4 +150,16 @@ for i in range(1, 5121):
 	awk '$1 != at { exit 1 } { at += $2 } END { if (at != 5368709120) exit 1 }' ../out
 	[ "$(tail -n 1 ../out | cut -d ' ' -f 1)" -gt 4294967296 ]
 	expect 0 mr run -v -j 2 -m 'head -c 1' in
+}
+
+@test "the locale en_US changes no order, though sort's is another" {
+	needs localedef
+	localedef -i en_US -f UTF-8 "$PWD/en_US.UTF-8" >/dev/null 2>&1 || skip "the locale en_US cannot be made"
+	printf '%s\n' B a b A é z Z >in
+	reference in >want
+	[ "$(LOCPATH=$PWD LC_ALL=en_US.UTF-8 sort in | head -n 1)" = a ]
+	expect 0 env "LOCPATH=$PWD" LC_ALL=en_US.UTF-8 mr run -m cat -r cat in
+	prints want
+	expect 0 env "LOCPATH=$PWD" LC_ALL=en_US.UTF-8 mr sort in
+	prints want
 }

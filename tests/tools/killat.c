@@ -1,7 +1,7 @@
 /* killat.c - runs a command and kills it at the Nth chosen system call.
  *
- * usage: killat [-a] [-e CALLS] [-m one|root|all] [-n N] [-o LOG] [-s SIGNAL]
- *               [-t SECONDS] [-w DIR] command [argument ...]
+ * usage: killat [-ax] [-e CALLS] [-m one|root|all] [-n N] [-o LOG]
+ *               [-s SIGNAL] [-t SECONDS] [-w DIR] command [argument ...]
  *
  * The command and everything that it starts are traced with ptrace(2), and
  * the calls of all of them are counted together, from the moment the command
@@ -23,6 +23,8 @@
  *   -t SECONDS  default 20
  *   -w DIR      a power loss: kill all, then cut each plain file below DIR
  *               back to the length that it had when it was last synced
+ *   -x          count only calls of processes that run the command's own
+ *               program, not of other programs that they have started
  *
  * EXIT STATUS: the command's; 128 + n if signal n ended it; 125 if killat
  * failed.  Linux 5.3 or later. */
@@ -78,6 +80,7 @@ struct tracee {
 	const struct call *call;	/* NULL: none of the table */
 	int fd;				/* its first argument */
 	int is_target;			/* it is the Nth chosen call */
+	int is_other;			/* -x: it runs another program */
 };
 
 /* How much of a file a power loss leaves. */
@@ -91,7 +94,7 @@ static struct {
 	const char *calls, *log, *powerdir;
 	enum { ONE, ROOT, ALL } mode;
 	long target;			/* 0: only count */
-	int after, sig;
+	int after, own, sig;
 	unsigned patience;		/* seconds from the kill to the end */
 } opt = {
 	.calls = "write,rename,fork", .mode = ALL, .sig = SIGKILL,
@@ -102,6 +105,7 @@ static struct tracee tracees[MAX_TRACEES];
 static size_t ntracees;
 static pid_t root;
 static int counting;			/* the command has been executed */
+static char program[4096];		/* the command's, once it has */
 static long count;
 static const char *killed_at;		/* name of the call, once killed */
 static size_t nleft;			/* processes that outstayed patience */
@@ -169,6 +173,30 @@ call_is_chosen(const struct call *c)
 	return 0;
 }
 
+/* The program that a process runs; "" if that cannot be seen. */
+static void
+program_of(pid_t pid, char *out, size_t cap)
+{
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+	n = readlink(path, out, cap - 1);
+	out[n > 0 ? n : 0] = '\0';
+}
+
+/* A process has begun, or executed a program. */
+static void
+look_at_program(struct tracee *t)
+{
+	char own[sizeof program];
+
+	program_of(t->pid, own, sizeof own);
+	if (t->pid == root && !counting)
+		memcpy(program, own, sizeof program);
+	t->is_other = opt.own && strcmp(own, program) != 0;
+}
+
 static int
 stat_fd_of(pid_t pid, int fd, struct stat *st)
 {
@@ -231,12 +259,13 @@ cut_file(const char *path, const struct stat *st, int type, struct FTW *ftw)
 }
 
 static void
-resume(pid_t pid, int sig)
+resume(const struct tracee *t, int sig)
 {
-	int how = killed_at != NULL ? PTRACE_CONT : PTRACE_SYSCALL;
+	int how = killed_at != NULL || (t->is_other && opt.powerdir == NULL) ?
+	    PTRACE_CONT : PTRACE_SYSCALL;
 
 	/* ESRCH: it was killed meanwhile, and waitpid will say so. */
-	if (ptrace(how, pid, 0, (long)sig) == -1 && errno != ESRCH)
+	if (ptrace(how, t->pid, 0, (long)sig) == -1 && errno != ESRCH)
 		die("ptrace");
 }
 
@@ -259,7 +288,7 @@ call_begins(struct tracee *t, const struct ptrace_syscall_info *si)
 {
 	t->call = call_find((long)si->entry.nr);
 	t->fd = (int)si->entry.args[0];
-	t->is_target = counting && call_is_chosen(t->call) &&
+	t->is_target = counting && !t->is_other && call_is_chosen(t->call) &&
 	    ++count == opt.target;
 	if (t->is_target && !opt.after)
 		fire(t);
@@ -302,15 +331,17 @@ on_stop(pid_t pid, int status)
 			else if (si.op == PTRACE_SYSCALL_INFO_EXIT)
 				call_ends(t, &si);
 		}
-		resume(pid, 0);
+		resume(t, 0);
 	} else if (event == PTRACE_EVENT_STOP && (sig == SIGSTOP ||
 	    sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU)) {
 		/* It is stopped as job control stops: leave it so. */
 		ptrace(PTRACE_LISTEN, pid, 0, 0);
 	} else {
+		if (event == PTRACE_EVENT_EXEC || event == PTRACE_EVENT_STOP)
+			look_at_program(t);
 		if (event == PTRACE_EVENT_EXEC)
 			counting = 1;
-		resume(pid, event != 0 ? 0 : sig);
+		resume(t, event != 0 ? 0 : sig);
 	}
 }
 
@@ -421,7 +452,7 @@ parse(int argc, char *argv[])
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "+ae:m:n:o:s:t:w:")) != -1) {
+	while ((c = getopt(argc, argv, "+ae:m:n:o:s:t:w:x")) != -1) {
 		switch (c) {
 		case 'a': opt.after = 1; break;
 		case 'e': opt.calls = optarg; break;
@@ -434,6 +465,7 @@ parse(int argc, char *argv[])
 		case 's': opt.sig = atoi(optarg); break;
 		case 't': opt.patience = (unsigned)atoi(optarg); break;
 		case 'w': opt.powerdir = optarg; opt.mode = ALL; break;
+		case 'x': opt.own = 1; break;
 		default: exit(EXIT_TROUBLE);
 		}
 	}
