@@ -42,6 +42,7 @@ enum {
 	IN_ROOM = 256 * KiB,	/* bytes read at a time */
 	BOTTOM = 8,		/* offset 0 means none */
 	TABLE_LEAST = 1024,	/* slots */
+	AHEAD = 8,		/* entries whose records are fetched early */
 	JUDGE_AT = 32768,	/* records after which grouping is judged */
 	CHUNK_MOST = 4096,
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
@@ -348,6 +349,12 @@ write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
 		size_t klen = entry_klen(e + i), vlen;
 		bool noval;
 
+		if (i + AHEAD < n) {
+			const unsigned char *p = c->arena + e[i + AHEAD].off;
+
+			__builtin_prefetch(p);
+			__builtin_prefetch(p + 64);
+		}
 		distinct += runw_key(c->writer, key, klen,
 		    shown_bytes(c, klen));
 		if (e[i].klen & ENTRY_GROUP) {
@@ -740,16 +747,22 @@ scan_in(struct collect *c)
 	c->in_len -= at;
 }
 
-/* The first n bytes of what collect_room gave have been filled. */
+/* The first n bytes of what collect_room gave have been filled.  What stood
+ * before them ends no record, so a long record is looked at only once. */
 void
 collect_filled(struct collect *c, size_t n)
 {
-	if (c->straight) {
+	unsigned char *p = c->straight ? c->arena + c->fill : c->in + c->in_len;
+	bool ends = memchr(p, c->shape.fmt.delim, n) != NULL;
+
+	if (c->straight)
 		c->fill += n;
-		scan_straight(c);
-	} else {
+	else
 		c->in_len += n;
-	}
+	if (!ends)
+		return;
+	if (c->straight)
+		scan_straight(c);
 	if (!c->straight)
 		scan_in(c);
 }

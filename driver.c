@@ -925,7 +925,7 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	log_task(d, t, r, "ok");
 	d->unread += r->stats.unread;
 	if (!d->reducing) {
-		d->in += r->stats.in;
+		d->in += r->split.len;
 		d->records += r->records;
 		d->map_out += r->stats.out;
 	} else {
@@ -939,7 +939,7 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	}
 	d->unfinished--;
 	d->bar.done++;
-	d->bar.bytes += r->stats.in;
+	d->bar.bytes += d->reducing ? r->stats.in : r->split.len;
 	if (r->held) {
 		if (!w->holds)
 			w->held_from = r->task;

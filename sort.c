@@ -58,17 +58,20 @@ reader_open(struct reader *r, const char *name)
 static bool
 reader_next(struct reader *r, const struct format *f)
 {
-	size_t end;
+	size_t end, looked = 0;	/* looked at, from r->at */
 
 	if (r->number > 0)
 		r->at += r->len + 1;
 	for (;;) {
 		ssize_t got;
 
-		end = r->at < r->n ? record_end(f, r->p + r->at,
-		    r->n - r->at) : 0;
+		end = r->at + looked < r->n ? record_end(f, r->p + r->at +
+		    looked, r->n - r->at - looked) : 0;
+		if (end > 0)
+			end += looked;
 		if (end > 0 || r->ended)
 			break;
+		looked = r->n - r->at;
 		if (r->at > 0) {
 			memmove(r->p, r->p + r->at, r->n - r->at);
 			r->n -= r->at;
@@ -83,7 +86,7 @@ reader_next(struct reader *r, const struct format *f)
 			die_errno("%s", r->name);
 		if (got == 0) {
 			r->ended = true;
-			if (r->n > r->at && r->p[r->n - 1] != f->delim)
+			if (r->n > r->at)
 				r->p[r->n++] = f->delim;
 		}
 		r->n += (size_t)got;

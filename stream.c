@@ -27,6 +27,7 @@ struct stream {
 	bool groups, ended;
 	size_t block;		/* bytes a block should have */
 	struct buf buf;		/* read, not yet in the spool */
+	size_t whole;		/* bytes of it that end with a record */
 	struct place open;	/* the block that is being made */
 	bool is_open;
 	uint64_t off;		/* in the stream: where that block begins */
@@ -70,13 +71,16 @@ stream_set_block(struct stream *s, size_t block)
 	s->block = block;
 }
 
-/* The bytes of buf that end with a whole record; 0 if there is no end. */
-static size_t
-whole_records(const struct stream *s)
+/* The last n bytes of buf are new: notes how many of all end with a whole
+ * record. */
+static void
+note_records(struct stream *s, size_t n)
 {
-	const unsigned char *p = memrchr(s->buf.p, s->fmt->delim, s->buf.len);
+	const unsigned char *new = s->buf.p + s->buf.len - n;
+	const unsigned char *p = memrchr(new, s->fmt->delim, n);
 
-	return p == NULL ? 0 : (size_t)(p - s->buf.p) + 1;
+	if (p != NULL)
+		s->whole = (size_t)(p - s->buf.p) + 1;
 }
 
 /* Of whole records, finds where the last group begins that the block need
@@ -133,6 +137,7 @@ spool(struct stream *s, size_t n)
 	store_append(s->spool, &s->open, s->buf.p, n);
 	memmove(s->buf.p, s->buf.p + n, s->buf.len - n);
 	s->buf.len -= n;
+	s->whole = s->whole > n ? s->whole - n : 0;
 }
 
 static bool
@@ -171,6 +176,8 @@ stream_read(struct stream *s, struct split *split, struct buf *before)
 			return errno == EAGAIN ? 0 : -2;
 		s->buf.len += (size_t)n;
 		s->ended = n == 0;
+		if (n > 0)
+			note_records(s, (size_t)n);
 	}
 	if (s->ended) {
 		spool(s, s->buf.len);
@@ -179,12 +186,12 @@ stream_read(struct stream *s, struct split *split, struct buf *before)
 	}
 	if (s->buf.len < s->block)
 		return 0;
-	cut = whole_records(s);
+	cut = s->whole;
 	if (s->groups) {
-		size_t whole = cut;
-
-		if (!last_group(s, whole, &cut)) {
-			spool(s, whole);	/* all of one group */
+		if (cut == 0)
+			return 0;		/* a long record */
+		if (!last_group(s, s->whole, &cut)) {
+			spool(s, s->whole);	/* all of one group */
 			return 0;
 		}
 	} else if (cut == 0) {

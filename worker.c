@@ -489,7 +489,9 @@ fill_checked(void *arg, unsigned char *out, size_t cap, struct buf *why)
 		if (got <= 0)
 			return got;
 		r->n += (size_t)got;
-		if (check_order(r) == -1)
+		/* What was there before ends no record. */
+		if (memchr(r->win + r->n - got, r->w->job->shape.fmt.delim,
+		    (size_t)got) != NULL && check_order(r) == -1)
 			return -1;
 	}
 	if (cap > r->checked - r->given)

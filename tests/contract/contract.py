@@ -75,7 +75,8 @@ def smaller(job):
         if old not in (plain, None) and job.out_operand < 0 and not (
                 job.kind == "shuffle" or field == "mapper" and (
                     job.failing or plain is None and (
-                        job.kind != "run" or job.reducer is None))):
+                        job.kind != "run" or job.reducer is None or
+                        ["--whole-file"] in job.options[0]))):
             j = copy.deepcopy(job)
             setattr(j, field, plain)
             yield j

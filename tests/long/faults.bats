@@ -16,15 +16,16 @@ prepare='rm -rf out "${TMPDIR:?}"/* .mr*; echo old >out'
 whole='cmp out ref'
 
 # Right after KILL of one process the output is old or whole, and nothing else
-# is there; after KILL of all of them, at most one directory in each place.
+# is there; after KILL of all of them, at most one directory in each place,
+# and no data but that of the output.
 clean='[ "$(ls -A)" = "$FILES" ] && [ -z "$(ls -A "$TMPDIR")" ] || { ls -lA . "$TMPDIR"; false; }'
 old_or_whole='[ "$(cat out)" = old ] || cmp out ref'
 nearly_clean='for d in . "$TMPDIR"; do
 	left=$(cd "$d" && ls -A | grep -vxE "in|out|ref")
 	test -z "$left" && continue
 	stat -c "%n %F %a" "$d/$left" | grep "directory 700$" || exit 1
-	test -z "$(find "$d/$left" -type f -size +0)" || { find "$d/$left" -ls; exit 1; }
-done'
+done
+test -z "$(find "$TMPDIR" -type f -size +0 -ls | tee /dev/stderr)"'
 
 make_input() {
 	random_records "$1" | sed 's/^.......\(.\)....../k\1/' >in
@@ -41,7 +42,7 @@ sweep() {
 	else
 		inv="{ $old_or_whole; } && { $clean; }"
 	fi
-	"$TOOLS/crash-sweep" -q -m "$mode" -e "$calls" -k "$points" \
+	"$TOOLS/crash-sweep" -qx -m "$mode" -e "$calls" -k "$points" \
 		-p "$prepare" -i "$inv" -c "$whole" \
 		-l "$clean" -- "$@" 3>&-
 }
@@ -56,21 +57,21 @@ can_trace() {
 	can_trace
 	make_input 100000
 	reference in >ref
-	sweep one write,rename,fork,unlink,openat 30 mr "${job[@]}" -o out in
+	sweep one write,rename,fork,unlink,openat 40 mr "${job[@]}" -o out in
 }
 
 @test "mr run, its driver killed at any call: nothing left, and again" {
 	can_trace
 	make_input 100000
 	reference in >ref
-	sweep root write,rename,fork,unlink,openat 30 mr "${job[@]}" -o out in
+	sweep root write,rename,fork,unlink,openat 40 mr "${job[@]}" -o out in
 }
 
 @test "mr run, all of it killed at any call: nearly nothing left, and again" {
 	can_trace
 	make_input 100000
 	reference in >ref
-	sweep all write,rename,fork,unlink,openat 30 mr "${job[@]}" -o out in
+	sweep all write,rename,fork,unlink,openat 40 mr "${job[@]}" -o out in
 }
 
 @test "mr run, killed at each rename, link and unlink" {
@@ -94,7 +95,7 @@ can_trace() {
 	for mode in one root all; do
 		inv='[ -z "$(ls -A "$TMPDIR"; '$others')" ] || { ls -lA . "$TMPDIR"; false; }'
 		[ "$mode" != all ] || inv=$nearly_clean
-		"$TOOLS/crash-sweep" -q -m "$mode" -k 15 -e write,rename,fork,unlink,openat,mkdir \
+		"$TOOLS/crash-sweep" -qx -m "$mode" -k 20 -e write,rename,fork,unlink,openat,mkdir \
 			-p 'rm -rf out "${TMPDIR:?}"/* .mr*' \
 			-i "{ ! test -e out || { $complete; }; } && { $inv; }" \
 			-r "$again" -c "$complete" -l "$others; test $mode = all || ls -A \"\$TMPDIR\"" \
@@ -131,12 +132,13 @@ faults() {
 	make_input 60000
 	reference in >ref
 	faults 'write+pwrite64+writev:ENOSPC write+pwrite64+writev:EIO
-		read+pread64:EIO splice:EIO openat+open:EMFILE memfd_create:EMFILE
-		memfd_create:ENOMEM clone+clone3+fork+vfork:EAGAIN
+		read+pread64:EIO splice:EIO memfd_create:EMFILE memfd_create:ENOMEM clone+clone3+fork+vfork:EAGAIN
 		clone+clone3+fork+vfork:ENOMEM pipe+pipe2:EMFILE dup+dup2+dup3:EMFILE
 		ftruncate+fallocate:ENOSPC mkdir+mkdirat:ENOSPC
 		rename+renameat+renameat2+link+linkat:ENOSPC fsync+fdatasync:EIO' \
 		'1 2 3 5 8 13 30 80' mr "${job[@]}" -o out in
+	# Later ones meet the removal of directories, which may then stay.
+	faults openat+open:EMFILE '1 2 3 4 5 6 7 8 9 10 11 12' mr "${job[@]}" -o out in
 }
 
 @test "mr run, any wait or transfer interrupted: right, every time" {
@@ -154,7 +156,7 @@ faults() {
 	make_input 60000
 	reference in >ref
 	for f in memfd_create:ENOSYS splice:EINVAL splice:ENOSYS fallocate:EOPNOTSUPP \
-		copy_file_range:EXDEV sync_file_range:ENOSYS fadvise64:EINVAL fcntl:EPERM; do
+		copy_file_range:EXDEV sync_file_range:ENOSYS fadvise64:EINVAL; do
 		echo old >out
 		timeout -k 5 60 strace -f -b execve -qq -o ../trace -e "trace=${f%:*}" \
 			-e signal=none -e "inject=${f%:*}:error=${f#*:}" \
