@@ -68,7 +68,8 @@ def smaller(job):
         j = copy.deepcopy(job)
         j.debug.remove(w)
         yield j
-    for field, plain in (("flaky", ""), ("parts", 0), ("out", "stdout"),
+    for field, plain in (("nofile", 0), ("flaky", ""), ("parts", 0),
+                         ("out", "stdout"),
                          ("mapper", "cat"), ("reducer", "cat"),
                          ("mapper", None)):
         old = getattr(job, field)

@@ -44,6 +44,7 @@ class Job:
     unsorted: bool = False      # what mr reduce is given, to refuse it
     fold: bool = False          # the options stand behind the operands
     unordered: bool = False
+    nofile: int = 0             # ulimit -n, if not 0
 
 
 def whole_of(job):
@@ -161,6 +162,8 @@ def make_job(seed, number, big):
      "reduce": make_reduce, "shuffle": make_shuffle,
      "pipeline": make_pipeline}[kind](rng, job, total, text,
                                       amount == "big", maponly)
+    if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
+        job.nofile = rng.choice((16, 16, 20, 32))
     return job
 
 

@@ -119,6 +119,8 @@ def script(job):
         for stage in stages(job, names))
     if after and job.kind == "pipeline":
         text = "{ %s; }" % text
+    if job.nofile:
+        before = "ulimit -n %d; %s" % (job.nofile, before)
     if job.debug:
         before = "export MR_DEBUG=%s; %s" % (",".join(job.debug), before)
     return ("export CONTRACT_FLAGS=$(mktemp -d); " + before + feed + text +
