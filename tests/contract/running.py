@@ -143,7 +143,8 @@ def run_mr(job, where, mr, timeout):
             last = i == len(words) - 1
             limit = ["sh", "-c", 'ulimit -n "$0"; exec "$@"', str(job.nofile)]
             p = subprocess.Popen(
-                limit * bool(job.nofile) + [mr] + stage[1:], cwd=where, env=env, stdin=stdin,
+                limit * bool(job.nofile) + [mr] + stage[1:],
+                cwd=where, env=env, stdin=stdin,
                 stdout=got if last else subprocess.PIPE, stderr=err,
                 pass_fds=passed)
             if procs:
