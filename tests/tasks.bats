@@ -310,6 +310,11 @@ fails_once='test -e tried || { : >tried; exit 1; }'
 	expect 0 mr run -m 'setsid sleep 1000 </dev/null >/dev/null 2>&1 & cat' in
 	[ "$(cat ../out)" = a ]
 	[ -z "$(test_processes)" ]
+	# Not even until the next task, of whatever phase.
+	expect 0 mr run -j 1 -m 'setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >pid; cat' \
+		-r 'if kill -0 "$(cat pid)"; then touch alive; fi; cat' in
+	test -s pid
+	test ! -e alive
 	expect 0 mr run -r '(setsid sh -c "sleep 1000 & sleep 1001 & wait" </dev/null >/dev/null 2>&1 &); cat' in
 	[ "$(cat ../out)" = a ]
 	[ -z "$(test_processes)" ]
