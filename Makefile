@@ -69,8 +69,12 @@ install: mr
 	done
 	./mr completion bash | sed 's/ mr$$/ $(PROGRAM)/' \
 	    >$(DESTDIR)$(DATADIR)/bash-completion/completions/$(PROGRAM)
-	./mr completion zsh | sed 's/^#compdef mr$$/#compdef $(PROGRAM)/' \
+	./mr completion zsh | sed 's/^#compdef mr$$/#compdef $(PROGRAM)/; \
+	    s/_mr/_$(PROGRAM)/g; s/ mr;/ $(PROGRAM);/' \
 	    >$(DESTDIR)$(DATADIR)/zsh/site-functions/_$(PROGRAM)
+	chmod 644 \
+	    $(DESTDIR)$(DATADIR)/bash-completion/completions/$(PROGRAM) \
+	    $(DESTDIR)$(DATADIR)/zsh/site-functions/_$(PROGRAM)
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/$(PROGRAM) \
@@ -81,7 +85,7 @@ uninstall:
 		rm -f $(DESTDIR)$(MANDIR)/man$${to##*.}/$$to; \
 	done
 
-dist:
+dist: mr
 	git archive --prefix=mr-$$(./mr --version | cut -d' ' -f2)/ HEAD | \
 	    gzip -n >mr-$$(./mr --version | cut -d' ' -f2).tar.gz
 

@@ -418,7 +418,8 @@ drain_stdout(struct state *s)
 			collect_filled(a->sink.collect, (size_t)n);
 		} else if (a->sink.fd != -1) {
 			if (write_full(a->sink.fd, p, (size_t)n) == -1)
-				die_errno("writing a part of the output");
+				die_errno("%s: writing a part of the output",
+				    a->sink.name);
 		} else {
 			store_append(a->sink.store, a->sink.place, p,
 			    (size_t)n);
@@ -440,7 +441,7 @@ start(struct state *s)
 	s->feed.fd = s->out = s->err = -1;
 	switch (a->src.kind) {
 	case SOURCE_EMPTY:
-		null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		null = open_file("/dev/null", O_RDONLY, 0);
 		sp.in = null;
 		break;
 	case SOURCE_FD:
@@ -459,6 +460,10 @@ start(struct state *s)
 	sp.as_limit = a->limits->task_memory;
 	sp.path = proc_lookup(a->cmd->argv[0], path, sizeof path);
 	got = sp.path == NULL ? ENOENT : proc_spawn(&sp, &s->pid);
+	for (int tries = 0; got == EAGAIN && tries < 20; tries++) {
+		proc_poll(NULL, 0, 50000000);
+		got = proc_spawn(&sp, &s->pid);
+	}
 	close_fd(&in[0]);
 	close_fd(&out[1]);
 	close_fd(&err[1]);

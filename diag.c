@@ -31,36 +31,47 @@ diag_bar(bool on)
 void
 diag_write(const void *lines, size_t len)
 {
-	if (bar) {
-		struct buf b = {0};
+	const char *p = lines;
 
-		buf_str(&b, "\r\033[K");
-		buf_put(&b, lines, len);
-		write_full(STDERR_FILENO, b.p, b.len);
-		buf_free(&b);
-	} else {
-		write_full(STDERR_FILENO, lines, len);
+	if (bar && write(STDERR_FILENO, "\r\033[K", 4) == -1)
+		return;
+	while (len > 0) {
+		ssize_t n = write(STDERR_FILENO, p, len);
+
+		if (n == -1 && errno != EINTR)
+			return;
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		}
 	}
 }
 
-/* The message in text, with "NAME: " before it and the error after it. */
+/* The message as a line, with "NAME: " before it and the error after it.
+ * No memory is asked for: there may be none. */
 static void
 tell(const char *fmt, va_list ap, int err)
 {
-	char text[8192];
-	struct buf line = {0};
+	static const char hex[] = "0123456789ABCDEF";
+	char text[8192], line[sizeof text * 4 + 300];
+	size_t n;
 
 	vsnprintf(text, sizeof text, fmt, ap);
-	buf_str(&line, diag_name);
-	buf_str(&line, ": ");
-	buf_escaped(&line, text, strlen(text));
-	if (err != 0) {
-		buf_str(&line, ": ");
-		buf_str(&line, strerror(err));
-	}
-	buf_str(&line, "\n");
-	diag_write(line.p, line.len);
-	buf_free(&line);
+	n = (size_t)snprintf(line, 64, "%s: ", diag_name);
+	for (const unsigned char *p = (const unsigned char *)text; *p != '\0';
+	    p++)
+		if (*p < 0x20 || *p == 0x7f) {
+			line[n++] = '\\';
+			line[n++] = 'x';
+			line[n++] = hex[*p >> 4];
+			line[n++] = hex[*p & 15];
+		} else {
+			line[n++] = (char)*p;
+		}
+	if (err != 0)
+		n += (size_t)snprintf(line + n, 200, ": %s", strerror(err));
+	line[n++] = '\n';
+	diag_write(line, n);
 }
 
 void

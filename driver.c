@@ -50,7 +50,7 @@ enum {
 	WORKER_LEAST = 4 * MiB,		/* of -S */
 	ARENA_MOST = 64 * MiB,
 	NO_TASK = -1,
-	FDS_FIXED = 15, FDS_WORKER = 3,
+	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
 };
 
 enum task_state { PENDING, RUNNING, DONE, KEPT, GIVEN_UP };
@@ -152,7 +152,7 @@ pipe_size(unsigned workers)
 
 	if (geteuid() == 0)
 		return most;
-	fd = open("/proc/sys/fs/pipe-user-pages-soft", O_RDONLY | O_CLOEXEC);
+	fd = open_file("/proc/sys/fs/pipe-user-pages-soft", O_RDONLY, 0);
 	if (fd != -1) {
 		ssize_t n = read_some(fd, line, sizeof line - 1);
 
@@ -196,9 +196,9 @@ divide_memory(struct driver *d)
 
 	if (jobs > most)
 		jobs = most > 0 ? most : 1;
-	if (fds < 12)
-		die("too few file descriptors (ulimit -n %llu): 12 are "
-		    "needed", (unsigned long long)fds);
+	if (fds < FDS_LEAST)
+		die("too few file descriptors (ulimit -n %llu): 16 are "
+		    "enough", (unsigned long long)fds);
 	if (fds < FDS_FIXED + FDS_WORKER * jobs)
 		jobs = fds > FDS_FIXED + FDS_WORKER ?
 		    (fds - FDS_FIXED) / FDS_WORKER : 1;
@@ -267,6 +267,8 @@ worker_start(struct driver *d, unsigned i)
 		close(sock[0]);
 		if (d->stream != NULL)
 			close(stream_fd(d->stream));
+		if (d->joblog != NULL)
+			close(fileno(d->joblog));
 		worker_main(d->job, i, sock[1], self);
 	}
 	close(sock[1]);
@@ -304,7 +306,7 @@ workers_stop(struct driver *d)
 			struct worker_state *w = d->w + i;
 
 			if (w->pid == 0 ||
-			    waitpid(w->pid, NULL, WNOHANG) == 0)
+			    proc_wait(w->pid, NULL, WNOHANG) == 0)
 				continue;
 			proc_kill_group(d->job->shared->worker[i].group,
 			    SIGKILL);
@@ -347,6 +349,51 @@ clean_up(void)
 	output_free(d->out);
 	if (d->job->scratch != NULL)
 		scratch_remove(d->job->scratch, d->lock);
+}
+
+/* ---- signals */
+
+/* Ctrl-Z: the tasks stop, then mr; the time does not count. */
+static void
+pause_job(struct driver *d)
+{
+	int64_t from = now_ns(), spent;
+
+	progress_erase(&d->bar);
+	for (unsigned i = 0; i < d->nw; i++)
+		if (d->w[i].pid > 0) {
+			kill(d->w[i].pid, SIGSTOP);
+			proc_kill_group(d->job->shared->worker[i].group,
+			    SIGSTOP);
+		}
+	proc_stop_self();
+	spent = now_ns() - from;
+	d->job->shared->paused += spent;
+	d->bar.paused += spent;
+	if (d->deadline > 0)
+		d->deadline += spent;
+	for (unsigned i = 0; i < d->nw; i++)
+		if (d->w[i].pid > 0) {
+			proc_kill_group(d->job->shared->worker[i].group,
+			    SIGCONT);
+			kill(d->w[i].pid, SIGCONT);
+		}
+}
+
+static void
+look_at_signals(struct driver *d)
+{
+	int sig = proc_signal();
+
+	if (sig != 0) {
+		clean_up();
+		proc_end_by(sig < 0 ? -sig : sig);
+	}
+	proc_take_child();
+	if (proc_take_stop())
+		pause_job(d);
+	if (proc_take_info())
+		progress_print(&d->bar, now_ns());
 }
 
 /* ---- planning */
@@ -473,7 +520,7 @@ plan_more(struct driver *d)
 			    job->stores + d->nw, (uint16_t)d->nw,
 			    d->po->block != 0 ? d->po->block : MiB < 
 			    d->stream_block_size ? MiB : d->stream_block_size,
-			    job->check_order || job->grouped);
+			    job->check_order || job->grouped, job->whole_file);
 			if (d->stream == NULL)
 				die_errno("%s", f->name);
 			d->stream_bytes = 0;
@@ -625,11 +672,15 @@ idle_worker(struct driver *d)
 	}
 	if (absent == -1)
 		return -1;
-	if (worker_start(d, (unsigned)absent))
-		return absent;
-	if (d->alive == 0)
-		die_errno("cannot start a process");
-	return -1;		/* those that there are go on */
+	for (int tries = 0; tries < 20; tries++) {
+		if (worker_start(d, (unsigned)absent))
+			return absent;
+		if (d->alive > 0)
+			return -1;	/* those that there are go on */
+		proc_poll(NULL, 0, 50000000);
+		look_at_signals(d);
+	}
+	die_errno("cannot start a process");
 }
 
 /* Whether no task should be handed out now: a filter whose output is not
@@ -718,6 +769,24 @@ hand_out_reduces(struct driver *d)
 
 /* ---- what comes back */
 
+/* What may help with exit status 127. */
+static void
+not_found(const struct command *c, struct buf *b)
+{
+	size_t n = strcspn(c->shown, " \t\n;|&<>()$\"'`\\/");
+	char *word = xasprintf("%.*s", (int)n, c->shown);
+
+	if (n > 0 && strchr(" \t\n;|&", c->shown[n]) != NULL &&
+	    access(word, F_OK) == 0) {
+		buf_str(b, " (there is ./");
+		buf_escaped(b, word, n);
+		buf_str(b, ")");
+	} else {
+		buf_str(b, " (command not found?)");
+	}
+	free(word);
+}
+
 /* The part of the failure message that names the cause. */
 static void
 describe(const struct driver *d, const struct reply_msg *r, struct buf *b)
@@ -727,13 +796,16 @@ describe(const struct driver *d, const struct reply_msg *r, struct buf *b)
 	    &d->job->map;
 	char name[32], t[24];
 
-	if (c->argv != NULL && f->kind != FAIL_INPUT && f->kind != FAIL_ORDER)
-		buf_printf(b, "%s: ", c->shown);
+	if (c->argv != NULL && f->kind != FAIL_INPUT &&
+	    f->kind != FAIL_ORDER) {
+		buf_escaped(b, c->shown, strlen(c->shown));
+		buf_str(b, ": ");
+	}
 	switch (f->kind) {
 	case FAIL_STATUS:
 		buf_printf(b, "exit status %d", f->code);
 		if (f->code == EXIT_NOCMD)
-			buf_str(b, " (command not found?)");
+			not_found(c, b);
 		break;
 	case FAIL_SIGNAL:
 		buf_printf(b, "killed by %s",
@@ -928,6 +1000,8 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 		d->in += r->split.len;
 		d->records += r->records;
 		d->map_out += r->stats.out;
+		if (d->job->kind == JOB_MAP)
+			d->outbytes += r->stats.out;
 	} else {
 		d->outbytes += r->stats.out;
 		if (r->hot_weight > d->weight / 10) {
@@ -993,8 +1067,7 @@ worker_died(struct driver *d, unsigned who)
 	struct reply_msg r = { .task = (uint32_t)w->task };
 	int status = 0;
 
-	while (waitpid(w->pid, &status, 0) == -1 && errno == EINTR)
-		;
+	proc_wait(w->pid, &status, 0);
 	proc_kill_group(d->job->shared->worker[who].group, SIGKILL);
 	d->job->shared->worker[who].group = 0;
 	proc_kill_strays(d->job->id);
@@ -1095,47 +1168,12 @@ take_reply(struct driver *d, unsigned who)
 
 /* ---- the loop */
 
-/* Ctrl-Z: the tasks stop, then mr; the time does not count. */
-static void
-pause_job(struct driver *d)
+static _Noreturn void
+output_died(const struct driver *d)
 {
-	int64_t from = now_ns(), spent;
-
-	progress_erase(&d->bar);
-	for (unsigned i = 0; i < d->nw; i++)
-		if (d->w[i].pid > 0) {
-			kill(d->w[i].pid, SIGSTOP);
-			proc_kill_group(d->job->shared->worker[i].group,
-			    SIGSTOP);
-		}
-	proc_stop_self();
-	spent = now_ns() - from;
-	d->job->shared->paused += spent;
-	d->bar.paused += spent;
-	if (d->deadline > 0)
-		d->deadline += spent;
-	for (unsigned i = 0; i < d->nw; i++)
-		if (d->w[i].pid > 0) {
-			proc_kill_group(d->job->shared->worker[i].group,
-			    SIGCONT);
-			kill(d->w[i].pid, SIGCONT);
-		}
-}
-
-static void
-look_at_signals(struct driver *d)
-{
-	int sig = proc_signal();
-
-	if (sig != 0) {
-		clean_up();
-		proc_end_by(sig < 0 ? -sig : sig);
-	}
-	proc_take_child();
-	if (proc_take_stop())
-		pause_job(d);
-	if (proc_take_info())
-		progress_print(&d->bar, now_ns());
+	if (d->job->out == OUT_STDOUT)
+		die_errno("writing the output");
+	die_errno("%s: writing the output", d->job->outpath);
 }
 
 /* Output bytes go out; trouble with them ends the job. */
@@ -1151,7 +1189,7 @@ pump(struct driver *d)
 	if (err == EPIPE && !proc_started_ignored(SIGPIPE))
 		proc_end_by(SIGPIPE);
 	errno = err;
-	die_errno("writing the output");
+	output_died(d);
 }
 
 /* Waits for something and deals with it. */
@@ -1779,7 +1817,7 @@ end_well(struct driver *d)
 
 		clean_up();
 		errno = err;
-		die_errno("writing the output");
+		output_died(d);
 	}
 	clean_up();
 	if (d->po->verbose)
@@ -1813,8 +1851,12 @@ driver_run(struct job *job, struct plan_options *po)
 	diag_at_death = clean_up;
 	d.out = output_new(job, po->overwrite);
 	job->outdigits = 5;
-	if (job->out == OUT_DIR)
+	job->reducers = (unsigned)po->reducers;
+	if (job->out == OUT_DIR) {
 		d.joblog = output_file(d.out, "_mr/joblog.tsv");
+		fputs("phase\ttask\tattempt\tresult\tbegin\tseconds\t"
+		    "input bytes\toutput bytes\n", d.joblog);
+	}
 	job->scratch = scratch_make(job->tmpdirs[0], &d.lock);
 	if (job->scratch == NULL) {
 		say_errno("cannot write in %s (-T DIR chooses another)",

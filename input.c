@@ -55,17 +55,20 @@ add_file(struct input *in, const char *name, const struct stat *st,
 	in->bytes += f->size;
 }
 
-/* A file that says it has no bytes may still give some (/proc). */
-static bool
+/* A file that says it has no bytes may still give some (/proc).  Returns
+ * whether it does, or -1 and errno if it cannot be read. */
+static int
 has_bytes(const char *name)
 {
 	char c;
-	int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool some = fd != -1 && read_some(fd, &c, 1) > 0;
+	int fd = open_file(name, O_RDONLY | O_NONBLOCK, 0), err;
+	ssize_t n = fd == -1 ? -1 : read_some(fd, &c, 1);
 
+	err = errno;
 	if (fd != -1)
 		close(fd);
-	return some;
+	errno = err;
+	return n < 0 ? -1 : n > 0;
 }
 
 static int
@@ -122,6 +125,7 @@ void
 input_add(struct input *in, const char *name)
 {
 	struct stat st;
+	int some;
 
 	if (strcmp(name, "-") == 0) {
 		if (fstat(STDIN_FILENO, &st) == -1)
@@ -138,12 +142,19 @@ input_add(struct input *in, const char *name)
 		complain(in, name, strerror(errno));
 		return;
 	}
-	if (S_ISDIR(st.st_mode))
+	if (S_ISDIR(st.st_mode)) {
 		add_directory(in, name);
-	else if (S_ISREG(st.st_mode))
-		add_file(in, name, &st, st.st_size == 0 && has_bytes(name));
-	else
+	} else if (!S_ISREG(st.st_mode)) {
 		add_file(in, name, &st, true);
+	} else if (st.st_size > 0) {
+		add_file(in, name, &st, false);
+	} else {
+		some = has_bytes(name);
+		if (some == -1)
+			complain(in, name, strerror(errno));
+		else
+			add_file(in, name, &st, some);
+	}
 }
 
 /* Ends the process if anything could not be read: all of it is named. */
@@ -167,7 +178,7 @@ input_check(struct input *in)
 int
 input_open(const struct file *f, char *why, size_t whylen)
 {
-	int fd = open(f->name, O_RDONLY | O_CLOEXEC);
+	int fd = open_file(f->name, O_RDONLY, 0);
 	struct stat st;
 
 	if (fd == -1 || fstat(fd, &st) == -1) {

@@ -43,10 +43,9 @@ map_main(const struct cmd *c, int argc, char *argv[])
 
 const struct cmd map_cmd = {
 	"map", map_main, "[option]... command [argument]...",
-	"Runs records through a command, many copies at once; output keeps "
-	"the order of the input.",
+	"Runs records through a command, many copies at once; order is kept.",
 	"records through a command in parallel, order kept",
 	opts,
-	"example: mr map -i access.log grep -v healthz >interesting.log\n",
+	"example: mr map tr a-z A-Z </etc/passwd\n",
 	true,
 };

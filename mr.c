@@ -22,19 +22,20 @@ static void
 print_help(FILE *fp)
 {
 	fprintf(fp, "usage: mr COMMAND [option]... [operand]...\n"
-	    "MapReduce as a filter: runs your programs in parallel over lines "
-	    "of KEY TAB VALUE\nand sorts between them, in bounded memory.\n\n");
+	    "MapReduce as a filter: runs your programs in parallel over "
+	    "lines of KEY TAB\nVALUE and sorts between them, in bounded "
+	    "memory.\n\n");
 	for (const struct cmd *const *c = cmds; *c != NULL; c++)
 		fprintf(fp, "  mr %-8s %s\n", (*c)->name, (*c)->brief);
 	fprintf(fp, "  mr %-8s %s\n  mr %-8s %s\n\n"
 	    "mr COMMAND --help lists options; mr --version prints the "
 	    "version.\n\n"
 	    "examples:\n"
-	    "  mr run -m \"tr ' ' '\\n'\" -r 'uniq -c' /etc/services\n"
-	    "  mr map tr a-z A-Z </etc/services\n"
+	    "  mr run -m \"tr : '\\n'\" -r 'uniq -c' /etc/passwd\n"
+	    "  mr map tr a-z A-Z </etc/passwd\n"
 	    "  mr sort /etc/passwd\n", "help",
 	    "this text, or: mr help COMMAND", "completion",
-	    "mr completion bash|zsh prints a completion script");
+	    "prints a completion script for bash or zsh");
 }
 
 /* A descriptor closed by our parent would be handed to the first file that
@@ -106,6 +107,11 @@ main(int argc, char *argv[])
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("mr %s\n", MR_VERSION);
+		return flushed();
+	}
+	if (strcmp(argv[1], "help") == 0 &&
+	    strcmp(argv[2], "completion") == 0) {
+		print_help(stdout);
 		return flushed();
 	}
 	if (strcmp(argv[1], "help") == 0) {

@@ -66,6 +66,7 @@ char *human_time(int64_t ns, char *, size_t);
 int64_t now_ns(void);
 uint64_t random_seed(void);
 int write_full(int fd, const void *, size_t);
+int open_file(const char *, int flags, mode_t);
 ssize_t read_some(int fd, void *, size_t);
 ssize_t pread_full(int fd, void *, size_t, uint64_t off);
 int pwrite_full(int fd, const void *, size_t, uint64_t off);
@@ -191,6 +192,7 @@ struct spawn {
 void proc_driver_signals(void);
 void proc_worker_begin(pid_t driver, volatile int32_t *group);
 int proc_spawn(const struct spawn *, pid_t *);
+pid_t proc_wait(pid_t, int *status, int flags);
 void proc_kill_group(pid_t, int sig);
 void proc_kill_children(void);
 void proc_kill_children_but(pid_t);
@@ -426,6 +428,7 @@ struct sink {
 	struct store *store;
 	struct place *place;
 	int fd;			/* -1, or a file that is written instead */
+	const char *name;	/* of the output that it is part of */
 };
 enum failure_kind {
 	FAIL_NONE, FAIL_STATUS, FAIL_SIGNAL, FAIL_TIMEOUT, FAIL_STALL,
@@ -558,7 +561,8 @@ int message_recv(int fd, void *, size_t);
 /* ---------------------------------------------------------- stream.c */
 struct stream;
 struct stream *stream_open(const char *name, const struct format *,
-    struct store *spool, uint16_t spool_id, size_t block, bool groups);
+    struct store *spool, uint16_t spool_id, size_t block, bool groups,
+    bool uncut);
 int stream_fd(const struct stream *);
 void stream_set_block(struct stream *, size_t);
 int stream_read(struct stream *, struct split *, struct buf *before);
@@ -654,10 +658,10 @@ enum {				/* ids of options that several share */
     "memory limit of each process of a task", 0 }, \
     { O_STRICT, 0, "strict-input", NULL, \
     "input that a task leaves unread is a failure", 0 }, \
-    { O_ENV, 0, "env", "NAME=VALUE", "set a variable for the tasks", 0 }
-#define OPT_TALK \
+    { O_ENV, 0, "env", "NAME=VALUE", "set a variable for the tasks", 0 }, \
     { O_TAG, 0, "tag", NULL, \
-    "begin lines of tasks' stderr with their task", 0 }, \
+    "begin lines of tasks' stderr with their task", 0 }
+#define OPT_TALK \
     { O_PROGRESS, 0, "progress", NULL, \
     "show progress on stderr, terminal or not", 0 }, \
     { O_QUIET, 'q', "quiet", NULL, "show no progress", 0 }, \

@@ -97,6 +97,8 @@ find_name(const struct cmd *c, const char *name, size_t len,
 			*more = NULL;
 			return o;
 		}
+		if (o->flags & OPT_HIDDEN)
+			continue;	/* an alias is typed in full */
 		if (found != NULL && found->id != o->id)
 			*more = o;
 		else
@@ -180,7 +182,8 @@ next_long(struct optscan *s, const char *arg)
 	const struct opt *o, *more;
 
 	o = find_name(s->cmd, arg, len, &more);
-	if (o == NULL)
+	if (o == NULL || (o->name[len] != '\0' && o->id != ID_HELP &&
+	    owner_of(s->cmd, arg, len, '\0') != NULL))
 		unknown_name(s->cmd, arg, len);
 	if (more != NULL)
 		refuse("--%.*s could be --%s or --%s", (int)len, arg, o->name,
@@ -324,7 +327,8 @@ complete_zsh(FILE *fp)
 	}
 	fprintf(fp, "\t\tesac\n\telif [[ $words[2] == completion ]]; then\n"
 	    "\t\tcompadd -- bash zsh\n\telse\n\t\t_files\n\tfi\n}\n"
-	    "compdef _mr mr\n");
+	    "if [ \"$funcstack[1]\" = _mr ]; then _mr \"$@\"; else compdef _mr mr; "
+	    "fi\n");
 }
 
 /* Prints a script that teaches a shell our options. */

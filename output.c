@@ -3,7 +3,7 @@
  *
  * Parts are added in order; they stand in stores until they are written.
  * Between two parts a missing last delimiter is supplied, so that records
- * never run together; the last byte of all is the last command's own.
+ * never run together; after the last part it is for a map only.
  *
  * A file or a directory is built in a scratch directory beside its final
  * name (scratch.c) and renamed there when all is known to be right.  Until
@@ -81,7 +81,7 @@ begin_file(struct output *o)
 	if (stat(name, &st) == 0 && S_ISDIR(st.st_mode))
 		refuse("-o %s: is a directory; -O DIR writes parts", name);
 	if (stat(name, &st) == 0 && !S_ISREG(st.st_mode)) {
-		o->fd = open(name, O_WRONLY | O_CLOEXEC);
+		o->fd = open_file(name, O_WRONLY, 0);
 		if (o->fd == -1) {
 			say_errno("-o %s", name);
 			refuse("nothing was run");
@@ -98,7 +98,7 @@ begin_file(struct output *o)
 	}
 	make_scratch(o);
 	o->made = xasprintf("%s/out", o->job->outscratch);
-	o->fd = open(o->made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	o->fd = open_file(o->made, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (o->fd == -1)
 		die_errno("%s", o->made);
 	fchmod(o->fd, st.st_mode & 07777);
@@ -109,7 +109,7 @@ static bool
 made_by_mr(const char *dir)
 {
 	char *path = xasprintf("%s/_mr/report.json", dir), head[16] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open_file(path, O_RDONLY | O_NOFOLLOW, 0);
 
 	free(path);
 	if (fd == -1)
@@ -120,39 +120,45 @@ made_by_mr(const char *dir)
 	return strncmp(head, "{\"mr\":", 6) == 0;
 }
 
+/* Whether path is the directory dir, a resolved name, or is in it. */
+static bool
+holds(const char *dir, const char *path)
+{
+	char *real = realpath(path, NULL);
+	size_t len = strlen(dir);
+	bool in = real != NULL && strncmp(real, dir, len) == 0 &&
+	    (real[len] == '/' || real[len] == '\0' || len == 1);
+
+	free(real);
+	return in;
+}
+
 /* A directory that may be replaced: empty or made by mr, and nothing that
  * the job or its user stands on. */
 static void
 check_overwrite(const struct output *o, const struct stat *st)
 {
 	const struct input *in = &o->job->input;
-	struct stat up, here;
+	struct stat up;
 	char *parent = xasprintf("%s/..", o->job->outpath);
 	char *real = realpath(o->job->outpath, NULL);
-	size_t len;
 
 	if (!S_ISDIR(st->st_mode))
 		refuse("-O %s: is no directory", o->job->outpath);
-	if (stat(".", &here) == 0 && here.st_ino == st->st_ino &&
-	    here.st_dev == st->st_dev)
-		refuse("--overwrite: %s is the working directory",
-		    o->job->outpath);
+	if (real != NULL && (holds(real, ".") || (getenv("HOME") != NULL &&
+	    holds(real, getenv("HOME")))))
+		refuse("--overwrite: %s is or holds the working directory or "
+		    "your home", o->job->outpath);
 	if (stat(parent, &up) == 0 && (up.st_dev != st->st_dev ||
 	    up.st_ino == st->st_ino))
 		refuse("--overwrite: %s is a mount point", o->job->outpath);
 	free(parent);
 	if (!scratch_is_empty(o->job->outpath) && !made_by_mr(o->job->outpath))
 		refuse("--overwrite: %s was not made by mr", o->job->outpath);
-	len = real != NULL ? strlen(real) : 0;
-	for (size_t i = 0; i < in->n && real != NULL; i++) {
-		char *name = realpath(in->files[i].name, NULL);
-
-		if (name != NULL && strncmp(name, real, len) == 0 &&
-		    name[len] == '/')
+	for (size_t i = 0; i < in->n && real != NULL; i++)
+		if (holds(real, in->files[i].name))
 			refuse("--overwrite: %s holds the input %s",
 			    o->job->outpath, in->files[i].name);
-		free(name);
-	}
 	free(real);
 }
 
@@ -308,7 +314,9 @@ output_pump(struct output *o)
 			if (n > 0)
 				o->done += (uint64_t)n;
 		}
-		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && errno == EAGAIN)
 			return 0;
 		if (n == -1)
 			return -1;
@@ -360,7 +368,7 @@ output_cut(struct output *o, uint64_t parts)
 		    o->job->outdigits, (unsigned long long)p);
 		uint64_t end = i;
 
-		o->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC,
+		o->fd = open_file(path, O_RDWR | O_CREAT | O_TRUNC,
 		    0666);
 		if (o->fd == -1)
 			die_errno("%s", path);
@@ -371,7 +379,7 @@ output_cut(struct output *o, uint64_t parts)
 		if (write_parts(o, i, end) == -1)
 			die_errno("%s", path);
 		i = end;
-		if (o->torn && sum < total &&
+		if (o->torn &&
 		    write_full(o->fd, &o->job->shape.fmt.delim, 1) == -1)
 			die_errno("%s", path);
 		o->torn = false;
@@ -396,7 +404,7 @@ output_parts(struct output *o, const bool *partial, uint64_t n)
 		if (stat(path, &st) == -1)
 			die_errno("%s", path);
 		if (st.st_size > 0 && partial[p] && more) {
-			int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+			int fd = open_file(path, O_WRONLY | O_APPEND, 0);
 
 			if (fd == -1 || write_full(fd,
 			    &o->job->shape.fmt.delim, 1) == -1 ||
@@ -493,6 +501,10 @@ rename_dir(struct output *o)
 int
 output_finish(struct output *o)
 {
+	/* A map's records are whole; a reducer's last byte is its own. */
+	if (o->torn && o->job->kind == JOB_MAP && o->fd != -1 &&
+	    write_full(o->fd, &o->job->shape.fmt.delim, 1) == -1)
+		return -1;
 	switch (o->job->out) {
 	case OUT_STDOUT:
 		return close(STDOUT_FILENO);

@@ -204,6 +204,17 @@ proc_worker_begin(pid_t driver, volatile int32_t *group)
 		_exit(EXIT_TROUBLE);
 }
 
+/* waitpid(2) that does not give up for a signal. */
+pid_t
+proc_wait(pid_t pid, int *status, int flags)
+{
+	pid_t got;
+
+	while ((got = waitpid(pid, status, flags)) == -1 && errno == EINTR)
+		;
+	return got;
+}
+
 /* In the child of vfork: only calls that are safe there. */
 static _Noreturn void
 child_exec(const struct spawn *s, const char *path, pid_t parent,
@@ -274,8 +285,7 @@ proc_spawn(const struct spawn *s, pid_t *pid)
 	/* Without vfork the child's error shows as its exit status only. */
 #endif
 	if (err != 0 && got > 0) {
-		while (waitpid(got, NULL, 0) == -1 && errno == EINTR)
-			;
+		proc_wait(got, NULL, 0);
 		got = -1;
 	}
 	if (err == 0 && task_group != NULL && *task_group == 0)
@@ -308,7 +318,7 @@ proc_kill_children(void)
 		pid_t got;
 
 		each_child(kill_one, NULL);
-		while ((got = waitpid(-1, NULL, WNOHANG)) > 0)
+		while ((got = proc_wait(-1, NULL, WNOHANG)) > 0)
 			;
 		if (got == -1 && errno == ECHILD)
 			return;
@@ -333,7 +343,7 @@ kill_stray(pid_t pid, void *arg)
 		have += (size_t)n;
 		if (memmem(text, have, id, idlen) != NULL) {
 			kill(pid, SIGKILL);
-			waitpid(pid, NULL, 0);
+			proc_wait(pid, NULL, 0);
 			break;
 		}
 		if (have > idlen) {
@@ -538,7 +548,7 @@ file_check(const char *path, const char *what)
 		say("%s: %s: not executable (chmod +x %s)", what, path, path);
 		return EXIT_NOEXEC;
 	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open_file(path, O_RDONLY, 0);
 	n = fd == -1 ? -1 : read_some(fd, head, sizeof head - 1);
 	if (fd != -1)
 		close(fd);
@@ -621,8 +631,7 @@ proc_filter(const char *prog, bool decompress, int in, int out)
 	free(line);
 	if (err != 0)
 		return -1;
-	while (waitpid(pid, &status, 0) == -1)
-		if (errno != EINTR)
-			return -1;
+	if (proc_wait(pid, &status, 0) == -1)
+		return -1;
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }

@@ -50,15 +50,17 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 	if (status != 0)
 		return status;
 	setup_input(&s, NULL, 0);
+	if (s.job.input.n > 1)
+		refuse("only one input: keys would be cut between files "
+		    "(mr sort -m FILE... | mr reduce ...)");
 	return setup_run(&s);
 }
 
 const struct cmd reduce_cmd = {
 	"reduce", reduce_main, "[option]... command [argument]...",
-	"Runs records in key order through a command, many copies at once; no "
-	"key is cut.",
+	"Runs records in key order through a command, cut only between keys.",
 	"groups through a command, cut only between keys",
 	opts,
-	"example: mr sort words.tsv | mr reduce ./sum >counts.tsv\n",
+	"example: mr sort /etc/passwd | mr reduce uniq -c\n",
 	true,
 };

@@ -25,8 +25,12 @@ enum { HEAD = sizeof head - 1, TAIL = 6 };
 static int
 open_dir(int at, const char *path)
 {
-	return openat(at, path,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd;
+
+	while ((fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW |
+	    O_CLOEXEC)) == -1 && errno == EINTR)
+		;
+	return fd;
 }
 
 /* Removes what a directory holds.  Takes fd over. */

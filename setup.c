@@ -97,6 +97,8 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 		break;
 	case O_MEMORY:
 		s->po.memory = percent_or(o, usable_memory(), opt_size);
+		if (s->po.memory == 0)
+			refuse("%s 0: must be at least 1", o->shown);
 		break;
 	case O_TMPDIR:
 		job->tmpdirs = xrealloc(job->tmpdirs, job->ntmpdirs + 1,

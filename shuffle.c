@@ -40,6 +40,6 @@ const struct cmd shuffle_cmd = {
 	"Deals records into N files by the hash of their key.",
 	"one stream into N files, partitioned by key",
 	opts,
-	"example: mr shuffle -R 4 -O parts access.tsv\n",
+	"example: mr shuffle -R 4 -O parts -t : /etc/passwd\n",
 	false,
 };

@@ -47,7 +47,7 @@ reader_open(struct reader *r, const char *name)
 {
 	*r = (struct reader){ .name = name };
 	r->fd = strcmp(name, "-") == 0 ? STDIN_FILENO :
-	    open(name, O_RDONLY | O_CLOEXEC);
+	    open_file(name, O_RDONLY, 0);
 	if (r->fd == -1)
 		die_errno("%s", name);
 	r->cap = CHUNK;
@@ -269,6 +269,13 @@ sort_main(const struct cmd *c, int argc, char *argv[])
 		refuse("-c and -m exclude each other");
 	if (checks && s.job.out == OUT_FILE)
 		refuse("-o has no effect with -c: nothing is written");
+	if (checks) {
+		setup_needs(&s, O_MEMORY, "-S", "sorting (it is -c)");
+		setup_needs(&s, O_TMPDIR, "-T", "sorting (it is -c)");
+		setup_needs(&s, O_BATCH, "--batch-size", "sorting (it is -c)");
+		setup_needs(&s, O_COMPRESS, "--compress-program",
+		    "sorting (it is -c)");
+	}
 	if (checks)
 		return check(&s, o.operands, o.noperands, s.job.unique, quiet);
 	/* Sorting sorted files is merging them; a stream need not wait. */
@@ -289,6 +296,6 @@ const struct cmd sort_cmd = {
 	"Sorts records by key; those of one key keep their order.",
 	"stable external sort by key",
 	opts,
-	"example: mr sort -S 1G -o words.sorted words.tsv\n",
+	"example: mr sort -t : /etc/passwd\n",
 	false,
 };

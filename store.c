@@ -35,7 +35,7 @@ store_open_temp(const char *dir)
 	int fd;
 
 #if LINUX
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	fd = open_file(dir, O_TMPFILE | O_RDWR, 0600);
 	if (fd != -1 || (errno != EOPNOTSUPP && errno != EISDIR &&
 	    errno != ENOENT && errno != EINVAL))
 		return fd;

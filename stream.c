@@ -6,6 +6,8 @@
  * twice.  A record or group longer than a block makes the block longer; what
  * is known to belong to it goes to the spool early, so memory stays bounded.
  *
+ * With uncut the whole stream is one block.
+ *
  * Life: stream_open; stream_read whenever its descriptor is readable and the
  * caller wants more, which may complete a block; stream_close. */
 
@@ -25,6 +27,7 @@ struct stream {
 	int fd;
 	const char *name;
 	bool groups, ended;
+	bool uncut;		/* all of it is one block */
 	size_t block;		/* bytes a block should have */
 	struct buf buf;		/* read, not yet in the spool */
 	size_t whole;		/* bytes of it that end with a record */
@@ -39,7 +42,7 @@ struct stream {
  * if that fails. */
 struct stream *
 stream_open(const char *name, const struct format *fmt, struct store *spool,
-    uint16_t spool_id, size_t block, bool groups)
+    uint16_t spool_id, size_t block, bool groups, bool uncut)
 {
 	struct stream *s;
 	int fd;
@@ -47,13 +50,13 @@ stream_open(const char *name, const struct format *fmt, struct store *spool,
 	/* Not to wait in open for a pipe's writer: poll does that. */
 	fd = strcmp(name, "-") == 0 ?
 	    fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) :
-	    open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	    open_file(name, O_RDONLY | O_NONBLOCK, 0);
 	if (fd == -1)
 		return NULL;
 	s = xzalloc(1, sizeof *s);
 	*s = (struct stream){ .fmt = fmt, .spool = spool,
 	    .spool_id = spool_id, .fd = fd, .name = name, .groups = groups,
-	    .block = block };
+	    .uncut = uncut, .block = block };
 	return s;
 }
 
@@ -186,6 +189,10 @@ stream_read(struct stream *s, struct split *split, struct buf *before)
 	}
 	if (s->buf.len < s->block)
 		return 0;
+	if (s->uncut) {
+		spool(s, s->buf.len);
+		return 0;
+	}
 	cut = s->whole;
 	if (s->groups) {
 		if (cut == 0)

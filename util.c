@@ -197,7 +197,7 @@ uint64_t
 random_seed(void)
 {
 	uint64_t x = 0;
-	int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	int fd = open_file("/dev/urandom", O_RDONLY, 0);
 
 	if (fd != -1) {
 		read_some(fd, &x, sizeof x);
@@ -222,6 +222,18 @@ write_full(int fd, const void *data, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+/* open(2) that does not give up for a signal, close-on-exec. */
+int
+open_file(const char *path, int flags, mode_t mode)
+{
+	int fd;
+
+	while ((fd = open(path, flags | O_CLOEXEC, mode)) == -1 &&
+	    errno == EINTR)
+		;
+	return fd;
 }
 
 /* read(2) that does not give up for a signal. */

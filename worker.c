@@ -284,7 +284,7 @@ log_open(struct worker *w, const struct task_msg *t)
 	char *path = xasprintf("%s/%s-%06lu", w->job->logdir,
 	    t->kind == TASK_REDUCE ? "reduce" : w->job->phase_name,
 	    (unsigned long)t->task);
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+	int fd = open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
 
 	if (fd == -1)
 		die_errno("%s", path);
@@ -312,7 +312,7 @@ struct reader {
 
 /* Opens the next file of a split.  -1: the reason stands in why. */
 static int
-open_file(struct reader *r, uint32_t number, struct buf *why)
+open_next(struct reader *r, uint32_t number, struct buf *why)
 {
 	const struct file *f = r->w->job->input.files + number;
 	char text[200];
@@ -341,7 +341,7 @@ reader_open(struct reader *r, struct worker *w, const struct split *split,
 	if (split->stream || split->empty || split->nfiles != 1)
 		return 0;
 	f = w->job->input.files + split->file;
-	if (open_file(r, split->file, why) == -1)
+	if (open_next(r, split->file, why) == -1)
 		return -1;
 	if (split_align(&w->job->shape.fmt, r->fd, &r->split,
 	    f->size) == -1) {
@@ -388,7 +388,7 @@ next_segment(void *arg, struct segment *seg, struct buf *why)
 	}
 	if (r->next == r->split.file + r->split.nfiles)
 		return 0;
-	if (open_file(r, r->next, why) == -1)
+	if (open_next(r, r->next, why) == -1)
 		return -1;
 	*seg = (struct segment){ r->fd, 0, job->input.files[r->next].size,
 	    true };
@@ -478,7 +478,9 @@ fill_checked(void *arg, unsigned char *out, size_t cap, struct buf *why)
 	ssize_t got;
 
 	while (r->given == r->checked) {
-		memmove(r->win, r->win + r->checked, r->n - r->checked);
+		if (r->checked > 0)
+			memmove(r->win, r->win + r->checked,
+			    r->n - r->checked);
 		r->n -= r->checked;
 		r->given = r->checked = 0;
 		if (r->cap - r->n < COPY) {
@@ -819,7 +821,7 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 		w->job->shared->worker[w->me].moved += n;
 		if (sink->fd != -1) {
 			if (write_full(sink->fd, p, n) == -1)
-				die_errno("writing a part of the output");
+				die_errno("%s: writing a part of the output", w->job->outpath);
 		} else {
 			store_append(sink->store, sink->place, p, n);
 		}
@@ -833,7 +835,7 @@ open_part(const struct job *job, uint32_t number)
 {
 	char *path = xasprintf("%s/part-%0*lu", job->outdir, job->outdigits,
 	    (unsigned long)number);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
 
 	if (fd == -1)
 		die_errno("%s", path);
@@ -859,7 +861,8 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	    job->compress);
 	struct replay *text = replay_new(m, &job->shape, job->unique);
 	struct place part = { .store = (uint16_t)w->me };
-	struct sink sink = { .fd = -1, .store = w->store, .place = &part };
+	struct sink sink = { .fd = -1, .store = w->store, .place = &part,
+	    .name = job->outpath };
 	bool ok = true, empty = merge_is_empty(m);
 
 	job->reducers = (unsigned)t->nparts;
@@ -885,9 +888,9 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	reply.hot_weight = replay_hot(text, &w->hot);
 	if (sink.fd != -1) {
 		if (!ok && ftruncate(sink.fd, 0) == -1)
-			die_errno("emptying a part of the output");
+			die_errno("%s: emptying a part of the output", job->outpath);
 		if (close(sink.fd) == -1)
-			die_errno("writing a part of the output");
+			die_errno("%s: writing a part of the output", w->job->outpath);
 	} else if (ok) {
 		store_keep(w->store, &part);
 		reply.part = part;
