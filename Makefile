@@ -69,8 +69,8 @@ install: mr
 	done
 	./mr completion bash | sed 's/ mr$$/ $(PROGRAM)/' \
 	    >$(DESTDIR)$(DATADIR)/bash-completion/completions/$(PROGRAM)
-	./mr completion zsh | sed 's/^#compdef mr$$/#compdef $(PROGRAM)/; \
-	    s/_mr/_$(PROGRAM)/g; s/ mr;/ $(PROGRAM);/' \
+	./mr completion zsh | sed -e 's/^#compdef mr$$/#compdef $(PROGRAM)/' \
+	    -e 's/_mr/_$(PROGRAM)/g' -e 's/ mr;/ $(PROGRAM);/' \
 	    >$(DESTDIR)$(DATADIR)/zsh/site-functions/_$(PROGRAM)
 	chmod 644 \
 	    $(DESTDIR)$(DATADIR)/bash-completion/completions/$(PROGRAM) \

@@ -67,7 +67,9 @@ struct state {
 static int64_t
 clock_of(const struct attempt *a)
 {
-	return now_ns() - (a->paused != NULL ? *a->paused : 0);
+	int64_t since = a->clock->since;
+
+	return (since != 0 ? since : now_ns()) - a->clock->paused;
 }
 
 static void

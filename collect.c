@@ -599,19 +599,34 @@ group_new(struct collect *c, struct slot *s, const struct record *r,
 	return true;
 }
 
-/* Adds a record to its key's group.  False if the arena is full. */
-static bool
-group_record(struct collect *c, const struct record *r, uint32_t hash)
+/* The slot where a key of that hash is, as far as the hash tells, or where
+ * it would go. */
+static size_t
+find_slot(const struct collect *c, uint32_t hash)
+{
+	size_t j = hash & (c->slots - 1);
+
+	while (c->table[j].hash != hash && c->table[j].off >= c->mark.used)
+		j = (j + 1) & (c->slots - 1);
+	return j;
+}
+
+/* Adds a record to its key's group, looking from slot j on.  False if the
+ * arena is full. */
+static inline bool
+group_record(struct collect *c, const struct record *r, uint32_t hash,
+    size_t j)
 {
 	unsigned char head[10];
-	unsigned headlen;
-	size_t j;
+	unsigned headlen = 1;
 
-	if (c->taken * 2 >= c->slots && !table_grow(c))
+	if (c->taken * 2 >= c->slots)
 		return false;
-	headlen = varint_put(head,
-	    (uint64_t)(r->noval ? 0 : r->vlen + 1) << 2 | 1);
-	for (j = hash & (c->slots - 1); ; j = (j + 1) & (c->slots - 1)) {
+	if (r->vlen <= SHORT)
+		head[0] = (unsigned char)((r->noval ? 0 : r->vlen + 1) << 2 | 1);
+	else
+		headlen = varint_put(head, (uint64_t)(r->vlen + 1) << 2 | 1);
+	for (;; j = (j + 1) & (c->slots - 1)) {
 		struct slot *s = c->table + j;
 		struct group *g;
 
@@ -678,15 +693,13 @@ add_record(struct collect *c, struct record *r, uint32_t hash)
 {
 	bool added;
 
-	if (c->shape.key != KEY_PLAIN) {
-		build_key(c, r);
-		hash = key_hash(c, r->key, r->klen);
-	}
 	for (;;) {
-		added = c->grouping ? group_record(c, r, hash) :
-		    built_record(c, r);
+		added = c->grouping ? group_record(c, r, hash,
+		    hash & (c->slots - 1)) : built_record(c, r);
 		if (added)
 			return;
+		if (c->grouping && c->taken * 2 >= c->slots && table_grow(c))
+			continue;
 		if (c->n > 0)
 			spill(c);
 		else
@@ -695,13 +708,51 @@ add_record(struct collect *c, struct record *r, uint32_t hash)
 	}
 }
 
-/* Records out of what was read.  Hashes of a batch are computed and their
- * slots fetched before the first is looked up. */
+/* Adds records to their groups.  Slots, then groups, are fetched for all of
+ * them before the first is looked up. */
+static void
+group_batch(struct collect *c, struct record *r, size_t n)
+{
+	uint32_t hash[RECORD_BATCH];
+	size_t at[RECORD_BATCH], slots = c->slots;
+
+	for (size_t i = 0; i < n; i++) {
+		hash[i] = key_hash(c, r[i].key, r[i].klen);
+		__builtin_prefetch(c->table + (hash[i] & (slots - 1)));
+	}
+	for (size_t i = 0; i < n; i++) {
+		const unsigned char *g;
+
+		at[i] = find_slot(c, hash[i]);
+		g = c->arena + c->table[at[i]].off;
+		__builtin_prefetch(g);
+		__builtin_prefetch(g + 56);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (group_record(c, r + i, hash[i], at[i]))
+			continue;
+		/* The table grows or the arena is emptied: the places that
+		 * were found are no longer right. */
+		for (; i < n; i++)
+			add_record(c, r + i, hash[i]);
+	}
+}
+
+/* Records whose sort key is made for them. */
+static void
+built_batch(struct collect *c, struct record *r, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		build_key(c, r + i);
+		add_record(c, r + i, key_hash(c, r[i].key, r[i].klen));
+	}
+}
+
+/* Records out of what was read. */
 static void
 scan_in(struct collect *c)
 {
 	struct record r[RECORD_BATCH];
-	uint32_t hash[RECORD_BATCH];
 	size_t at = 0, used, n;
 
 	while (!c->straight) {
@@ -709,22 +760,10 @@ scan_in(struct collect *c)
 		    RECORD_BATCH, &used);
 		if (n == 0)
 			break;
-		if (c->shape.key == KEY_PLAIN) {
-			for (size_t i = 0; i < n; i++) {
-				hash[i] = key_hash(c, r[i].key, r[i].klen);
-				__builtin_prefetch(c->table +
-				    (hash[i] & (c->slots - 1)));
-			}
-			for (size_t i = 0; i < n; i++) {
-				const unsigned char *g = c->arena + c->table[
-				    hash[i] & (c->slots - 1)].off;
-
-				__builtin_prefetch(g);
-				__builtin_prefetch(g + 56);
-			}
-		}
-		for (size_t i = 0; i < n; i++)
-			add_record(c, r + i, hash[i]);
+		if (c->shape.key == KEY_PLAIN)
+			group_batch(c, r, n);
+		else
+			built_batch(c, r, n);
 		c->records += n;
 		c->judged += n;
 		at += used;

@@ -80,7 +80,7 @@ struct worker_state {
 	bool holds;		/* map output in its memory: */
 	uint32_t held_from, held_to;
 	bool flushed;
-	struct run *pending;	/* of its present attempt */
+	struct run *pending;	/* of tasks that are not kept yet */
 	size_t npending;
 	struct run *inputs;	/* of its present merge */
 	size_t ninputs;
@@ -351,6 +351,14 @@ clean_up(void)
 		scratch_remove(d->job->scratch, d->lock);
 }
 
+static void
+job_fails(struct driver *d, int status)
+{
+	if (!d->failed)
+		d->status = status;
+	d->failed = true;
+}
+
 /* ---- signals */
 
 /* Ctrl-Z: the tasks stop, then mr; the time does not count. */
@@ -360,6 +368,7 @@ pause_job(struct driver *d)
 	int64_t from = now_ns(), spent;
 
 	progress_erase(&d->bar);
+	d->job->shared->clock.since = from;
 	for (unsigned i = 0; i < d->nw; i++)
 		if (d->w[i].pid > 0) {
 			kill(d->w[i].pid, SIGSTOP);
@@ -368,7 +377,8 @@ pause_job(struct driver *d)
 		}
 	proc_stop_self();
 	spent = now_ns() - from;
-	d->job->shared->paused += spent;
+	d->job->shared->clock.paused += spent;
+	d->job->shared->clock.since = 0;
 	d->bar.paused += spent;
 	if (d->deadline > 0)
 		d->deadline += spent;
@@ -654,8 +664,11 @@ give(struct driver *d, unsigned who, struct task_msg *msg,
 	w->task = msg->task;
 	w->kind = msg->kind;
 	/* A worker that is dead already is noticed by its socket. */
-	(void)!message_send(w->sock, msg, sizeof *msg,
-	    payload != NULL ? payload->p : NULL, msg->payload);
+	if (message_send(w->sock, msg, sizeof *msg, payload != NULL ?
+	    payload->p : NULL, msg->payload) == -1 && errno != EPIPE) {
+		say_errno("talking to a worker");
+		job_fails(d, EXIT_TROUBLE);
+	}
 }
 
 /* A worker that has nothing to do, started if need be; -1 if there is none. */
@@ -900,14 +913,6 @@ tell_failure(struct driver *d, const struct task *t, const struct reply_msg *r)
 	buf_free(&b);
 }
 
-static void
-job_fails(struct driver *d, int status)
-{
-	if (!d->failed)
-		d->status = status;
-	d->failed = true;
-}
-
 /* The store of a dead worker's successor goes on behind what is in use. */
 static void
 note_place(struct driver *d, const struct place *at)
@@ -945,15 +950,37 @@ keep_task(struct driver *d, uint32_t n)
 	}
 }
 
+/* Tasks that the worker holds, up to number upto, are kept; so are the runs
+ * of such tasks alone, which waited for it. */
 static void
 keep_held(struct driver *d, struct worker_state *w, uint32_t upto)
 {
+	size_t n = 0;
+
 	while (w->holds && w->held_from <= upto) {
 		keep_task(d, w->held_from);
 		if (w->held_from == w->held_to)
 			w->holds = false;
 		w->held_from++;
 	}
+	for (size_t i = 0; i < w->npending; i++)
+		if (w->pending[i].last <= upto)
+			add_run(d, w->pending + i);
+		else
+			w->pending[n++] = w->pending[i];
+	w->npending = n;
+}
+
+/* The attempt of a task has failed, and its runs with it. */
+static void
+drop_pending(struct worker_state *w, uint32_t task)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->npending; i++)
+		if (w->pending[i].first != task || w->pending[i].last != task)
+			w->pending[n++] = w->pending[i];
+	w->npending = n;
 }
 
 /* Adds parts that are complete to the output, in order. */
@@ -988,9 +1015,6 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 {
 	struct task *t = d->tasks + r->task;
 
-	for (size_t i = 0; i < w->npending; i++)
-		add_run(d, w->pending + i);
-	w->npending = 0;
 	t->part = r->part;
 	t->partial = r->partial;
 	t->records = r->read;
@@ -1126,18 +1150,18 @@ take_reply(struct driver *d, unsigned who)
 	switch (r.kind) {
 	case REPLY_RUN:
 		note_place(d, &r.run.at);
-		if (r.committed) {
-			add_run(d, &r.run);
-			if (w->kind != TASK_MERGE)
-				keep_held(d, w, r.run.last);
-			break;
-		}
+		/* A run counts when no task in it can be run again. */
 		w->pending = xrealloc(w->pending, w->npending + 1,
 		    sizeof *w->pending);
 		w->pending[w->npending++] = r.run;
+		if (r.committed && !(w->kind == TASK_MAP &&
+		    r.run.first <= w->task && w->task <= r.run.last))
+			keep_held(d, w, r.run.last);
 		break;
 	case REPLY_DONE:
 		note_place(d, &r.part);
+		if (w->kind == TASK_MERGE)
+			keep_held(d, w, UINT32_MAX);
 		if (w->kind == TASK_MERGE)
 			for (size_t i = 0; i < w->ninputs; i++)
 				store_punch(d->job->stores +
@@ -1148,7 +1172,7 @@ take_reply(struct driver *d, unsigned who)
 		w->task = NO_TASK;
 		break;
 	case REPLY_FAILED:
-		w->npending = 0;
+		drop_pending(w, r.task);
 		w->task = NO_TASK;
 		if (!r.held)
 			keep_held(d, w, UINT32_MAX);
@@ -1811,7 +1835,6 @@ end_well(struct driver *d)
 		d->joblog = NULL;
 	}
 	progress_end(&d->bar);
-	workers_stop(d);
 	if (output_finish(d->out) == -1) {
 		int err = errno;
 
@@ -1819,6 +1842,10 @@ end_well(struct driver *d)
 		errno = err;
 		output_died(d);
 	}
+	/* The workers outlive what they would remove if we were killed. */
+	output_free(d->out);
+	d->out = NULL;
+	scratch_remove(job->scratch, -1);
 	clean_up();
 	if (d->po->verbose)
 		print_summary(d);
@@ -1852,19 +1879,23 @@ driver_run(struct job *job, struct plan_options *po)
 	d.out = output_new(job, po->overwrite);
 	job->outdigits = 5;
 	job->reducers = (unsigned)po->reducers;
-	if (job->out == OUT_DIR) {
-		d.joblog = output_file(d.out, "_mr/joblog.tsv");
-		fputs("phase\ttask\tattempt\tresult\tbegin\tseconds\t"
-		    "input bytes\toutput bytes\n", d.joblog);
-	}
-	job->scratch = scratch_make(job->tmpdirs[0], &d.lock);
-	if (job->scratch == NULL) {
+	divide_memory(&d);
+	job->scratch = scratch_name(job->tmpdirs[0]);
+	/* From here on somebody is there who tidies up if we are killed. */
+	if (!worker_start(&d, 0) && errno != EAGAIN)
+		die_errno("cannot start a process");
+	if (scratch_make(job->scratch, &d.lock) == -1) {
 		say_errno("cannot write in %s (-T DIR chooses another)",
 		    job->tmpdirs[0]);
 		clean_up();
 		return EXIT_USAGE;
 	}
-	divide_memory(&d);
+	output_begin(d.out);
+	if (job->out == OUT_DIR) {
+		d.joblog = output_file(d.out, "_mr/joblog.tsv");
+		fputs("phase\ttask\tattempt\tresult\tbegin\tseconds\t"
+		    "input bytes\toutput bytes\n", d.joblog);
+	}
 	d.batch = po->batch != 0 ? po->batch : job->worker_memory / 2 /
 	    (32 * KiB);
 	if (d.batch > 512)

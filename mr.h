@@ -400,12 +400,17 @@ uint64_t collect_records(const struct collect *);
 void collect_free(struct collect *);
 
 /* --------------------------------------------------------- scratch.c */
-char *scratch_make(const char *dir, int *lock);
+char *scratch_name(const char *dir);
+int scratch_make(const char *path, int *lock);
 void scratch_remove(const char *path, int lock);
 bool scratch_is_empty(const char *path);
 char *scratch_find_reserved(const char *path);
 
 /* --------------------------------------------------------- attempt.c */
+struct pause_clock {		/* ns; the driver's to write */
+	int64_t paused;		/* that the job has been stopped, all together */
+	int64_t since;		/* 0, or when it was stopped this time */
+};
 enum source_kind {
 	SOURCE_EMPTY, SOURCE_FD, SOURCE_SEGMENTS, SOURCE_FILL,
 };
@@ -466,7 +471,7 @@ struct attempt {
 	unsigned char delim;
 	int abort_fd;		/* readable: the driver wants us to stop */
 	volatile int32_t *group;	/* the task's process group, for others */
-	volatile int64_t *paused;	/* ns that the job has been stopped */
+	const volatile struct pause_clock *clock;
 	volatile uint64_t *moved;	/* bytes read so far, for progress */
 	struct attempt_stats stats;
 	struct failure fail;
@@ -519,7 +524,7 @@ struct shared_worker {
 	volatile uint64_t moved;	/* input bytes of its present task */
 };
 struct shared {
-	volatile int64_t paused;	/* ns that the job has been stopped */
+	volatile struct pause_clock clock;
 	struct shared_worker worker[];
 };
 enum task_kind { TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE };
@@ -591,6 +596,7 @@ void progress_end(struct progress *);
 /* ---------------------------------------------------------- output.c */
 struct output;
 struct output *output_new(struct job *, bool overwrite);
+void output_begin(struct output *);
 void output_add(struct output *, const struct place *, bool partial);
 bool output_ready(const struct output *);
 int output_pump(struct output *);

@@ -43,6 +43,7 @@ struct output {
 	char *target;		/* final name, links resolved; or NULL */
 	char *made;		/* what is renamed to it */
 	bool overwrite;
+	mode_t mode;		/* of a file */
 	int lock;
 	unsigned char *buf;
 };
@@ -56,17 +57,17 @@ parent_of(const char *path)
 	return dir;
 }
 
-/* The scratch directory beside target. */
+/* Names the scratch directory beside target, which must be possible. */
 static void
-make_scratch(struct output *o)
+name_scratch(struct output *o)
 {
 	char *dir = parent_of(o->target);
 
-	o->job->outscratch = scratch_make(dir, &o->lock);
-	if (o->job->outscratch == NULL) {
+	if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == -1) {
 		say_errno("cannot write in %s", dir);
 		refuse("no output can be made there; nothing was run");
 	}
+	o->job->outscratch = scratch_name(dir);
 	free(dir);
 }
 
@@ -96,12 +97,9 @@ begin_file(struct output *o)
 		say_errno("-o %s", name);
 		refuse("nothing was run");
 	}
-	make_scratch(o);
+	name_scratch(o);
 	o->made = xasprintf("%s/out", o->job->outscratch);
-	o->fd = open_file(o->made, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (o->fd == -1)
-		die_errno("%s", o->made);
-	fchmod(o->fd, st.st_mode & 07777);
+	o->mode = st.st_mode & 07777;
 }
 
 /* Whether mr made the directory, by the report in it. */
@@ -167,11 +165,9 @@ begin_dir(struct output *o, bool overwrite)
 {
 	struct job *job = o->job;
 	struct stat st;
-	char *mr, *path = xstrdup(job->outpath);
+	char *path = xstrdup(job->outpath);
 	size_t len = strlen(path);
-	mode_t mask = umask(0);
 
-	umask(mask);
 	while (len > 1 && path[len - 1] == '/')
 		path[--len] = '\0';
 	if (lstat(path, &st) == 0) {
@@ -185,16 +181,38 @@ begin_dir(struct output *o, bool overwrite)
 		check_overwrite(o, &st);
 	}
 	o->target = path;
-	make_scratch(o);
+	name_scratch(o);
 	o->made = xasprintf("%s/d", job->outscratch);
-	mr = xasprintf("%s/_mr", o->made);
-	job->logdir = xasprintf("%s/logs", mr);
+	job->logdir = xasprintf("%s/_mr/logs", o->made);
 	job->extradir = xasprintf("%s/x", job->outscratch);
+	job->outdir = o->made;
+}
+
+/* Makes the private file or directory that becomes the output.  Somebody
+ * must be there who removes it if this process is killed. */
+void
+output_begin(struct output *o)
+{
+	struct job *job = o->job;
+	struct stat st;
+	char *mr;
+
+	if (o->made == NULL)
+		return;
+	if (scratch_make(job->outscratch, &o->lock) == -1)
+		die_errno("%s", job->outscratch);
+	if (job->out == OUT_FILE) {
+		o->fd = open_file(o->made, O_RDWR | O_CREAT | O_EXCL, 0600);
+		if (o->fd == -1 || fchmod(o->fd, o->mode) == -1)
+			die_errno("%s", o->made);
+		o->pipe = fstat(o->fd, &st) == 0 && S_ISFIFO(st.st_mode);
+		return;
+	}
+	mr = xasprintf("%s/_mr", o->made);
 	if (mkdir(o->made, 0777) == -1 || mkdir(mr, 0777) == -1 ||
 	    mkdir(job->logdir, 0777) == -1 || mkdir(job->extradir, 0700) == -1)
 		die_errno("%s", o->made);
 	free(mr);
-	job->outdir = o->made;
 }
 
 /* Prepares the output of a job; refuses what cannot be, before any work. */
@@ -530,11 +548,8 @@ output_free(struct output *o)
 {
 	if (o == NULL)
 		return;
-	if (o->job->outscratch != NULL) {
+	if (o->job->outscratch != NULL)
 		scratch_remove(o->job->outscratch, o->lock);
-		free(o->job->outscratch);
-		o->job->outscratch = NULL;
-	}
 	free(o->buf);
 	free(o->parts);
 	free(o->partial);

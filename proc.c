@@ -527,7 +527,7 @@ proc_lookup(const char *name, char *out, size_t cap)
 
 /* Says why the file cannot be run, and returns 126 or 127; 0 if it can. */
 static int
-file_check(const char *path, const char *what)
+file_check(const char *path, const char *what, bool shell)
 {
 	char head[256], *p, *end;
 	struct stat st;
@@ -557,6 +557,9 @@ file_check(const char *path, const char *what)
 	head[n] = '\0';
 	if (n >= 4 && memcmp(head, "\177ELF", 4) == 0)
 		return 0;
+	if ((n < 2 || head[0] != '#' || head[1] != '!') && shell &&
+	    memchr(head, '\0', (size_t)n) == NULL)
+		return 0;	/* the shell takes it for a script */
 	if (n < 2 || head[0] != '#' || head[1] != '!') {
 		say("%s: %s: neither a binary nor a script with a #! line",
 		    what, path);
@@ -597,10 +600,10 @@ command_check(const struct command *c, const char *what, bool shell)
 			return 0;
 		memcpy(path, c->shown, n);
 		path[n] = '\0';
-		return file_check(path, what);
+		return file_check(path, what, true);
 	}
 	if (strchr(c->argv[0], '/') != NULL)
-		return file_check(c->argv[0], what);
+		return file_check(c->argv[0], what, false);
 	if (proc_lookup(c->argv[0], path, sizeof path) != NULL)
 		return 0;
 	if (access(c->argv[0], F_OK) == 0)

@@ -106,39 +106,52 @@ remove_stale(const char *dir)
 	closedir(d);
 }
 
-/* Makes and locks a scratch directory in dir.  Returns its path, the
- * caller's to free, and the lock; NULL and errno if it cannot be made. */
+/* A name for a scratch directory in dir, which is not made yet.  The
+ * caller's to free. */
 char *
-scratch_make(const char *dir, int *lock)
+scratch_name(const char *dir)
 {
-	char *path;
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	uint64_t x = random_seed();
+	char tail[TAIL + 1] = "";
 
-	remove_stale(dir);
+	for (int i = 0; i < TAIL; i++, x /= sizeof letters - 1)
+		tail[i] = letters[x % (sizeof letters - 1)];
+	return xasprintf("%s/%s%s", dir, head, tail);
+}
+
+/* Makes and locks a scratch directory, once those are gone beside it that
+ * nobody has locked.  Returns 0, or -1 and errno. */
+int
+scratch_make(const char *path, int *lock)
+{
+	char *dir = xasprintf("%.*s", (int)(strrchr(path, '/') - path), path);
+	int err = EAGAIN;
+
+	remove_stale(dir[0] != '\0' ? dir : "/");
+	free(dir);
 	for (int tries = 0; tries < 100; tries++) {
 		struct stat a, b;
 
-		path = xasprintf("%s/%sXXXXXX", dir, head);
-		if (mkdtemp(path) == NULL) {
-			int err = errno;
-
-			free(path);
-			errno = err;
-			return NULL;
+		if (mkdir(path, 0700) == -1) {
+			err = errno;
+			break;
 		}
+		chmod(path, 0700);	/* whatever the umask took away */
 		/* Another mr may take it for a stale one until it is locked. */
 		*lock = open_dir(AT_FDCWD, path);
-		if (*lock == -1 && errno != ENOENT)
-			die_errno("%s", path);
 		if (*lock != -1 && flock(*lock, LOCK_EX | LOCK_NB) == 0 &&
 		    fstat(*lock, &a) == 0 && stat(path, &b) == 0 &&
 		    a.st_ino == b.st_ino && a.st_dev == b.st_dev)
-			return path;
+			return 0;
+		err = errno;
 		if (*lock != -1)
 			close(*lock);
-		free(path);
+		*lock = -1;
 	}
-	errno = EAGAIN;
-	return NULL;
+	errno = err;
+	return -1;
 }
 
 bool

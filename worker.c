@@ -75,18 +75,38 @@ message_recv(int fd, void *msg, size_t len)
 	return 0;
 }
 
-/* The driver has closed its end.  If it is gone, nothing is left behind; if
- * it lives it tidies up itself. */
+static struct worker *the_worker;	/* for clean-up at death */
+
+/* Leaves nothing behind: what the driver wants to keep it has renamed before
+ * it lets its workers go, or it is dead. */
+static void
+tidy_up(void)
+{
+	struct worker *w = the_worker;
+
+	proc_kill_children();
+	scratch_remove(w->job->scratch, -1);
+	if (w->job->outscratch != NULL)
+		scratch_remove(w->job->outscratch, -1);
+}
+
+/* A worker that dies of an error of its own: the driver does the rest, if
+ * there is one. */
+static void
+at_death(void)
+{
+	if (getppid() == the_worker->driver)
+		proc_kill_children();
+	else
+		tidy_up();
+}
+
+/* The driver has closed its end. */
 static _Noreturn void
 orphaned(struct worker *w)
 {
-	proc_kill_children();
-	if (getppid() == w->driver)
-		_exit(EXIT_TROUBLE);
-	if (w->job->scratch != NULL)
-		scratch_remove(w->job->scratch, -1);
-	if (w->job->outscratch != NULL)
-		scratch_remove(w->job->outscratch, -1);
+	(void)w;
+	tidy_up();
 	_exit(EXIT_TROUBLE);
 }
 
@@ -104,8 +124,11 @@ answer(struct worker *w, struct reply_msg *r)
 	buf_put(&b, r->fail.tail.p, r->fail.tail.len);
 	buf_put(&b, w->hot.p, w->hot.len);
 	r->payload = (uint32_t)b.len;
-	if (message_send(w->sock, r, sizeof *r, b.p, b.len) == -1)
+	if (message_send(w->sock, r, sizeof *r, b.p, b.len) == -1) {
+		if (errno != EPIPE)
+			die_errno("talking to the driver");
 		orphaned(w);
+	}
 	buf_free(&b);
 	buf_free(&r->fail.text);
 	buf_free(&r->fail.tail);
@@ -589,7 +612,7 @@ attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
 	*a = (struct attempt){ .cmd = cmd, .limits = &job->limits,
 	    .delim = job->shape.fmt.delim, .abort_fd = w->sock,
 	    .group = &sh->group, .moved = &sh->moved,
-	    .paused = &job->shared->paused, .log = -1 };
+	    .clock = &job->shared->clock, .log = -1 };
 	a->sink.fd = -1;
 	a->envp = task_env(w, t, split);
 	if (job->tag) {
@@ -795,7 +818,7 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	merge_free(m);
 	runw_free(out);
 	free(in);
-	tell_run(w, &run, true);
+	tell_run(w, &run, false);
 	answer(w, &reply);
 }
 
@@ -927,7 +950,6 @@ worker_begin(struct worker *w)
 	    job->outscratch : job->scratch, w->me);
 	make_dir(w->tmpdir);
 	make_dir(w->outdir);
-	env_begin(w);
 	if (job->kind == JOB_SORT)
 		w->collect = collect_new(&job->shape, w->store,
 		    (uint16_t)w->me, job->worker_memory, job->compress,
@@ -944,8 +966,9 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 	struct task_msg t;
 
 	proc_worker_begin(driver, &job->shared->worker[me].group);
-	diag_at_death = proc_kill_children;
-	worker_begin(&w);
+	the_worker = &w;
+	diag_at_death = at_death;
+	env_begin(&w);
 	for (;;) {
 		if (message_recv(sock, &t, sizeof t) == -1)
 			orphaned(&w);
@@ -954,6 +977,8 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 		    t.payload) == -1)
 			orphaned(&w);
 		payload.len = t.payload;
+		if (w.tmpdir == NULL)
+			worker_begin(&w);
 		job->shared->worker[me].moved = 0;
 		switch (t.kind) {
 		case TASK_MAP:

@@ -380,7 +380,7 @@ sys.exit(p.wait())'
 	name=$'-a b\n$(touch pwned)`touch pwned`\'"\\ \t\xff'
 	echo record >"./$name"
 	expect 0 mr run -m 'printf %s "$MR_INPUT_FILE"; cat >/dev/null' -- "$name"
-	printf '%s' "$name" >want
+	printf '%s\n' "$name" >want	# a map's record is completed
 	prints want
 	test ! -e pwned
 	expect 0 mr run -m cat -o "-o $name" -- "$name"
