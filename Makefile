@@ -19,7 +19,8 @@ STD  = -std=c11 -D_POSIX_C_SOURCE=200809L
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
        -Wstrict-prototypes -Wwrite-strings
 
-OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o setup.o driver.o output.o \
+OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o setup.o driver.o report.o \
+       parts.o plan.o crew.o output.o \
        progress.o stream.o worker.o attempt.o scratch.o collect.o radix.o \
        merge.o runio.o store.o input.o partition.o record.o proc.o opt.o \
        buf.o util.o diag.o

@@ -190,7 +190,7 @@ struct spawn {
 	uint64_t as_limit;	/* RLIMIT_AS, or 0 */
 };
 void proc_driver_signals(void);
-void proc_worker_begin(pid_t driver, volatile int32_t *group);
+void proc_worker_begin(volatile int32_t *group);
 int proc_spawn(const struct spawn *, pid_t *);
 pid_t proc_wait(pid_t, int *status, int flags);
 void proc_kill_group(pid_t, int sig);
@@ -608,7 +608,7 @@ FILE *output_file(struct output *, const char *name);
 int output_finish(struct output *);
 void output_free(struct output *);
 
-/* ---------------------------------------------------------- driver.c */
+/* ------------------------------------------------------------ crew.c */
 struct plan_options {
 	uint64_t jobs, memory, block, records;
 	uint64_t reducers, batch;
@@ -618,6 +618,120 @@ struct plan_options {
 	bool overwrite, filter, unordered;
 	const char *report, *joblog;
 };
+#define NO_TASK (-1)
+enum task_state { PENDING, RUNNING, DONE, KEPT, GIVEN_UP };
+
+struct task {
+	struct split split;
+	struct place part;
+	uint32_t attempts;
+	uint8_t state;
+	bool partial;
+	struct buf before;	/* sorted input: key of the record before */
+	uint64_t records;	/* that it read, where that is known */
+	int64_t begun;
+};
+
+struct span {			/* tasks that nobody has taken yet */
+	uint32_t lo, hi;
+	int owner;		/* worker that walks it from below, or -1 */
+};
+
+struct worker_state {
+	pid_t pid;		/* 0: not there */
+	int sock;
+	int64_t task;		/* NO_TASK: idle */
+	uint32_t kind;
+	int64_t last;		/* the last map task it was given */
+	bool holds;		/* map output in its memory: */
+	uint32_t held_from, held_to;
+	bool flushed;
+	struct run *pending;	/* of tasks that are not kept yet */
+	size_t npending;
+	struct run *inputs;	/* of its present merge */
+	size_t ninputs;
+	uint64_t peak_kb;
+};
+
+struct driver {
+	struct job *job;
+	struct plan_options *po;
+	struct output *out;
+	struct worker_state *w;
+	unsigned nw, alive;
+	struct task *tasks;	/* of the present phase */
+	size_t n, cap;
+	size_t unfinished;
+	struct span *spans;
+	size_t nspans, cap_spans;
+	size_t file;		/* the next operand to plan */
+	struct stream *stream;
+	size_t stream_blocks;	/* handed out or waiting */
+	size_t stream_block_size;
+	uint64_t stream_bytes;
+	struct buf before;
+	bool planned;		/* all tasks of the phase are known */
+	bool in_order;
+	uint64_t block;
+	struct run *runs;	/* in input order */
+	size_t nruns, cap_runs;
+	size_t batch;
+	struct run_index *index;
+	struct bounds *cuts;	/* of the parts */
+	uint64_t nparts;
+	size_t added;		/* parts added to the output */
+	bool reducing;
+	int64_t disorder;	/* the first task out of order, or NO_TASK */
+	uint64_t disorder_record;	/* in it */
+	bool hold;		/* nothing is printed before all is right */
+	struct progress bar;
+	int64_t deadline;
+	int lock;		/* of the scratch directory */
+	/* What ends the job early: */
+	bool failed;
+	int status;
+	uint64_t failures;
+	/* Sums, for -v and the report: */
+	uint64_t in, outbytes, records, unread, retries;
+	uint64_t runs_written, merges, passes, spilled, lost_workers;
+	uint64_t map_out, peak_kb, driver_ns;
+	int64_t t0, t_map, t_merge, t_reduce, t_end;
+	uint64_t map_tasks;
+	int64_t woke;
+	struct buf hot;		/* keys with much of the weight, as text */
+	uint64_t weight;
+	FILE *joblog;
+};
+void crew_new(struct driver *);
+bool crew_start(struct driver *, unsigned who);
+void crew_forget(struct driver *, struct worker_state *);
+void crew_stop(struct driver *);
+void crew_give(struct driver *, unsigned who, struct task_msg *,
+    const struct buf *payload);
+int crew_idle(struct driver *);
+
+/* ------------------------------------------------------------ plan.c */
+uint64_t plan_block_size(const struct driver *);
+struct task *plan_add(struct driver *, const struct split *);
+void plan_more(struct driver *);
+void plan_read(struct driver *);
+int64_t plan_next(struct driver *, unsigned who);
+void plan_again(struct driver *, uint32_t lo, uint32_t hi, int owner);
+
+/* ----------------------------------------------------------- parts.c */
+void parts_choose(struct driver *);
+void parts_give(struct driver *, unsigned who, uint32_t part);
+
+/* ---------------------------------------------------------- report.c */
+void report_plan(const struct driver *);
+void report_failure(struct driver *, const struct task *,
+    const struct reply_msg *);
+void report_task(struct driver *, const struct task *,
+    const struct reply_msg *, const char *result);
+void report_summary(const struct driver *);
+void report_write(const struct driver *, FILE *);
+
+/* ---------------------------------------------------------- driver.c */
 int driver_run(struct job *, struct plan_options *);
 
 /* ----------------------------------------------------------- setup.c */

@@ -20,7 +20,7 @@ static const struct opt opts[] = {
 	{ O_CHECK_QUIET, 'C', "check-quiet", NULL, "the same by status", 0 },
 	{ O_MERGE, 'm', "merge", NULL, "merge files that are sorted", 0 },
 	{ O_UNIQUE, 'u', "unique", NULL,
-	    "one record of each key; without a key, of each record", 0 },
+	    "one record a key, or of those that are equal", 0 },
 	{ O_OUTPUT, 'o', "output", "FILE",
 	    "replaced at success; may be an input", 0 },
 	OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING, OPT_JOBS,

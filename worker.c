@@ -58,7 +58,7 @@ message_send(int fd, const void *msg, size_t len, const void *payload,
 	return paylen == 0 ? 0 : write_full(fd, payload, paylen);
 }
 
-/* Reads exactly len bytes.  Returns 0, or -1 at the end or on error. */
+/* Reads exactly len bytes.  Returns 0, or -1; then errno is 0 at the end. */
 int
 message_recv(int fd, void *msg, size_t len)
 {
@@ -67,6 +67,8 @@ message_recv(int fd, void *msg, size_t len)
 	while (len > 0) {
 		ssize_t n = read_some(fd, p, len);
 
+		if (n == 0)
+			errno = 0;
 		if (n <= 0)
 			return -1;
 		p += n;
@@ -965,7 +967,7 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 	struct buf payload = {0};
 	struct task_msg t;
 
-	proc_worker_begin(driver, &job->shared->worker[me].group);
+	proc_worker_begin(&job->shared->worker[me].group);
 	the_worker = &w;
 	diag_at_death = at_death;
 	env_begin(&w);

@@ -1,0 +1,260 @@
+/* crew.c - the driver's side of its workers: how many there are and what
+ * each may use, how they are started, given tasks and stopped.
+ *
+ * MR_DEBUG=disk keeps temporary data out of memory. */
+
+#define _GNU_SOURCE		/* MAP_ANONYMOUS */
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+#define GRACE ((int64_t)2000000000)	/* ns a worker has to end its task */
+#define STREAM_MOST ((uint64_t)8 * MiB)
+enum {
+	WORKER_LEAST = 4 * MiB,		/* of -S */
+	ARENA_MOST = 64 * MiB,
+	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
+};
+
+/* Bytes a pipe of a task may have: an ordinary user's pipes share a limit,
+ * beyond which all of that user's pipes shrink. */
+static size_t
+pipe_size(unsigned workers)
+{
+	uint64_t most = MiB, pages = 16384;
+	char line[32] = "";
+	int fd;
+
+	if (geteuid() == 0)
+		return most;
+	fd = open_file("/proc/sys/fs/pipe-user-pages-soft", O_RDONLY, 0);
+	if (fd != -1) {
+		ssize_t n = read_some(fd, line, sizeof line - 1);
+
+		close(fd);
+		line[n > 0 ? n - 1 : 0] = '\0';
+		if (parse_number(line, &pages) == -1)
+			pages = 16384;
+	}
+	if (pages == 0)
+		return most;
+	pages = pages / 4 / (2 * workers) * 4096;
+	return pages > most ? most : pages < 64 * KiB ? 64 * KiB :
+	    (size_t)pages;
+}
+
+/* How many descriptors this process may have. */
+static uint64_t
+descriptors(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == -1 ||
+	    r.rlim_cur == RLIM_INFINITY)
+		return 1024;
+	if (r.rlim_cur < 512 && r.rlim_cur < r.rlim_max &&
+	    debug_word("fds")) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+	return r.rlim_cur;
+}
+
+/* Divides -S among workers and opens the stores. */
+void
+crew_new(struct driver *d)
+{
+	struct job *job = d->job;
+	uint64_t jobs = d->po->jobs, most = d->po->memory / WORKER_LEAST;
+	uint64_t fds = descriptors(), share, spool = 0;
+	bool scarce = fds < FDS_FIXED + 2 * FDS_WORKER;
+
+	if (jobs > most)
+		jobs = most > 0 ? most : 1;
+	if (fds < FDS_LEAST)
+		die("too few file descriptors (ulimit -n %llu): 16 are "
+		    "enough", (unsigned long long)fds);
+	if (fds < FDS_FIXED + FDS_WORKER * jobs)
+		jobs = fds > FDS_FIXED + FDS_WORKER ?
+		    (fds - FDS_FIXED) / FDS_WORKER : 1;
+	d->nw = (unsigned)jobs;
+	job->nworkers = d->nw;
+	job->limits.pipe_size = pipe_size(d->nw);
+	if (job->input.nstreams > 0)
+		spool = d->po->memory / 4;
+	share = (d->po->memory - spool) / d->nw;
+	job->worker_memory = share / 2 > ARENA_MOST ? ARENA_MOST : share / 2;
+	if (job->worker_memory < MiB)
+		job->worker_memory = MiB;
+	share = share > job->worker_memory + MiB ?
+	    share - job->worker_memory - MiB : 0;
+	if (debug_word("disk") || scarce)
+		share = 0;
+	job->stores = xzalloc(d->nw + 1, sizeof *job->stores);
+	for (unsigned i = 0; i <= d->nw; i++) {
+		uint64_t mem = i < d->nw ? share : spool;
+
+		if (i == d->nw && job->input.nstreams == 0) {
+			job->stores[i] = (struct store){ .mem = -1,
+			    .disk = -1 };
+			break;
+		}
+		store_open(job->stores + i, job->tmpdirs[i % job->ntmpdirs],
+		    scarce ? 0 : mem);
+	}
+	d->stream_block_size = spool / (3 * d->nw + 1);
+	if (d->stream_block_size > STREAM_MOST)
+		d->stream_block_size = STREAM_MOST;
+	if (d->stream_block_size < 64 * KiB)
+		d->stream_block_size = 64 * KiB;
+	d->w = xzalloc(d->nw, sizeof *d->w);
+	job->shared = mmap(NULL, sizeof *job->shared + d->nw *
+	    sizeof *job->shared->worker, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (job->shared == MAP_FAILED)
+		die_errno("cannot share memory with workers");
+}
+
+/* Forks worker i.  False if no process can be had now. */
+bool
+crew_start(struct driver *d, unsigned i)
+{
+	struct worker_state *w = d->w + i;
+	pid_t self = getpid();
+	int sock[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock) == -1)
+		die_errno("cannot talk to workers (ulimit -n?)");
+	fcntl(sock[0], F_SETFD, FD_CLOEXEC);
+	fcntl(sock[1], F_SETFD, FD_CLOEXEC);
+	fflush(NULL);
+	w->pid = fork();
+	if (w->pid == -1) {
+		w->pid = 0;
+		close(sock[0]);
+		close(sock[1]);
+		return false;
+	}
+	if (w->pid == 0) {
+		for (unsigned j = 0; j < d->nw; j++)
+			if (d->w[j].pid > 0 && d->w[j].sock != -1)
+				close(d->w[j].sock);
+		close(sock[0]);
+		if (d->stream != NULL)
+			close(stream_fd(d->stream));
+		if (d->joblog != NULL)
+			close(fileno(d->joblog));
+		worker_main(d->job, i, sock[1], self);
+	}
+	close(sock[1]);
+	*w = (struct worker_state){ .pid = w->pid, .sock = sock[0],
+	    .task = NO_TASK, .last = -2 };
+	d->alive++;
+	return true;
+}
+
+void
+crew_forget(struct driver *d, struct worker_state *w)
+{
+	close(w->sock);
+	free(w->pending);
+	free(w->inputs);
+	*w = (struct worker_state){ .sock = -1, .task = NO_TASK, .last = -2 };
+	d->alive--;
+}
+
+/* Ends all workers: closes their sockets, so that they stop their tasks
+ * gently, and kills those that are left when the grace time is over. */
+void
+crew_stop(struct driver *d)
+{
+	int64_t until = now_ns() + GRACE + GRACE / 2;
+	bool killed = false;
+
+	for (unsigned i = 0; i < d->nw; i++)
+		if (d->w[i].pid > 0) {
+			close(d->w[i].sock);
+			d->w[i].sock = -1;
+		}
+	while (d->alive > 0) {
+		for (unsigned i = 0; i < d->nw; i++) {
+			struct worker_state *w = d->w + i;
+
+			if (w->pid == 0 ||
+			    proc_wait(w->pid, NULL, WNOHANG) == 0)
+				continue;
+			proc_kill_group(d->job->shared->worker[i].group,
+			    SIGKILL);
+			w->pid = 0;
+			d->alive--;
+		}
+		if (d->alive == 0)
+			break;
+		proc_poll(NULL, 0, 50000000);
+		if (!killed && (proc_signal() < 0 || now_ns() > until)) {
+			for (unsigned i = 0; i < d->nw; i++)
+				if (d->w[i].pid > 0) {
+					proc_kill_group(d->job->shared->
+					    worker[i].group, SIGKILL);
+					kill(d->w[i].pid, SIGTERM);
+				}
+			killed = true;
+			until = now_ns() + GRACE;
+		} else if (killed && now_ns() > until) {
+			for (unsigned i = 0; i < d->nw; i++)
+				if (d->w[i].pid > 0)
+					kill(d->w[i].pid, SIGKILL);
+		}
+	}
+	proc_kill_strays(d->job->id);
+}
+
+void
+crew_give(struct driver *d, unsigned who, struct task_msg *msg,
+    const struct buf *payload)
+{
+	struct worker_state *w = d->w + who;
+
+	msg->payload = payload != NULL ? (uint32_t)payload->len : 0;
+	w->task = msg->task;
+	w->kind = msg->kind;
+	/* A worker that is dead already is noticed by its socket. */
+	if (message_send(w->sock, msg, sizeof *msg, payload != NULL ?
+	    payload->p : NULL, msg->payload) == -1 && errno != EPIPE) {
+		say_errno("talking to a worker");
+		shutdown(w->sock, SHUT_RDWR);
+	}
+}
+
+/* A worker that has nothing to do, started if need be; -1 if there is none. */
+int
+crew_idle(struct driver *d)
+{
+	int absent = -1;
+
+	for (unsigned i = 0; i < d->nw; i++) {
+		if (d->w[i].pid > 0 && d->w[i].task == NO_TASK)
+			return (int)i;
+		if (d->w[i].pid == 0 && absent == -1)
+			absent = (int)i;
+	}
+	if (absent == -1)
+		return -1;
+	for (int tries = 0; tries < 20 && proc_signal() == 0; tries++) {
+		if (crew_start(d, (unsigned)absent))
+			return absent;
+		if (d->alive > 0)
+			return -1;	/* those that there are go on */
+		proc_poll(NULL, 0, 50000000);
+	}
+	if (proc_signal() != 0)
+		return -1;
+	die_errno("cannot start a process");
+}

@@ -1,0 +1,181 @@
+/* parts.c - where the sorted whole is cut into parts, and a part's message.
+ *
+ * Cut points are a function of the runs' indexes alone.  By weight, which is
+ * the bytes of the records when replayed, parts are as even as the indexes
+ * let them be, whatever the keys look like. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mr.h"
+
+#define PART_WEIGHT ((uint64_t)4 * MiB)	/* a reduce task should have so much */
+
+struct cut {			/* a key at which a part may begin */
+	const unsigned char *key;
+	size_t len;
+	uint64_t weight;	/* of the block that begins there */
+	uint64_t below;		/* of all before it */
+};
+
+static int
+by_key(const void *a, const void *b)
+{
+	const struct cut *x = a, *y = b;
+
+	return key_compare(x->key, x->len, y->key, y->len);
+}
+
+/* All keys of the indexes, in order, each once.  The caller frees them. */
+static struct cut *
+candidates(const struct driver *d, size_t *count)
+{
+	size_t n = 0, k = 0;
+	struct cut *v;
+	uint64_t below = 0;
+
+	for (size_t i = 0; i < d->nruns; i++)
+		n += d->index[i].n;
+	v = xrealloc(NULL, n, sizeof *v);
+	n = 0;
+	for (size_t i = 0; i < d->nruns; i++) {
+		const struct run_index *ix = d->index + i;
+
+		for (size_t j = 0; j < ix->n; j++)
+			v[n++] = (struct cut){ ix->keys.p + ix->keyoff[j],
+			    ix->keyoff[j + 1] - ix->keyoff[j], ix->weight[j],
+			    0 };
+	}
+	if (n > 0)
+		qsort(v, n, sizeof *v, by_key);
+	for (size_t i = 0; i < n; i++) {
+		if (k == 0 || by_key(v + k - 1, v + i) != 0) {
+			v[k] = v[i];
+			v[k++].below = below;
+		}
+		below += v[i].weight;
+	}
+	*count = k;
+	return v;
+}
+
+/* Bounds of parts whose records, by weight, are as even as the indexes let
+ * them be. */
+static void
+cut_evenly(struct driver *d, uint64_t parts)
+{
+	static const unsigned char nothing[] = "";
+	size_t n, at = 0, last = 0;
+	struct cut *v = candidates(d, &n);
+
+	d->cuts = xzalloc(parts, sizeof *d->cuts);
+	for (uint64_t p = 1; p < parts; p++) {
+		uint64_t want = (uint64_t)((double)d->weight * (double)p /
+		    (double)parts);
+
+		while (at < n && v[at].below < want)
+			at++;
+		if (at > last && at < n && want - v[at - 1].below <
+		    v[at].below - want)
+			at--;
+		last = at;
+		if (at == n) {
+			/* What is left is in the part before: the others
+			 * are empty. */
+			for (; p < parts; p++)
+				d->cuts[p].lo = d->cuts[p].hi = nothing;
+			break;
+		}
+		d->cuts[p - 1].hi = d->cuts[p].lo = v[at].key;
+		d->cuts[p - 1].hilen = d->cuts[p].lolen = v[at].len;
+	}
+	free(v);
+	d->nparts = parts;
+}
+
+/* Bounds of hashed parts: their numbers. */
+static void
+cut_by_number(struct driver *d)
+{
+	uint32_t n = d->job->shape.nparts;
+	unsigned char *numbers = xrealloc(NULL, n, 4);
+
+	d->cuts = xzalloc(n, sizeof *d->cuts);
+	for (uint32_t p = 0; p < n; p++) {
+		store_be32(numbers + 4 * p, p);
+		if (p > 0)
+			d->cuts[p - 1].hi = d->cuts[p].lo = numbers + 4 * p;
+		if (p > 0)
+			d->cuts[p - 1].hilen = d->cuts[p].lolen = 4;
+	}
+	d->nparts = n;
+}
+
+/* Chooses the parts, which is a function of the runs' indexes alone. */
+void
+parts_choose(struct driver *d)
+{
+	struct job *job = d->job;
+	uint64_t parts = d->po->reducers;
+
+	d->index = xzalloc(d->nruns, sizeof *d->index);
+	for (size_t i = 0; i < d->nruns; i++) {
+		run_index_read(job->stores + d->runs[i].at.store, d->runs + i,
+		    d->index + i);
+		d->weight += d->runs[i].weight;
+	}
+	if (job->shape.key != KEY_PLAIN) {
+		cut_by_number(d);
+		return;
+	}
+	if (parts == 0) {
+		parts = d->weight / PART_WEIGHT;
+		if (parts > 4 * d->nw)
+			parts = 4 * d->nw;
+		if (parts == 0)
+			parts = 1;
+	}
+	cut_evenly(d, parts);
+}
+
+/* A reduce task's message: its ranges of all runs, and its bounds. */
+void
+parts_give(struct driver *d, unsigned who, uint32_t part)
+{
+	const struct bounds *b = d->cuts + part;
+	struct task *t = d->tasks + part;
+	struct buf payload = {0};
+	struct task_msg msg = { .kind = TASK_REDUCE, .task = part,
+	    .attempt = t->attempts, .nparts = d->nparts,
+	    .lolen = NO_BOUND, .hilen = NO_BOUND, .split = t->split };
+
+	for (size_t i = 0; i < d->nruns; i++) {
+		const struct run_index *ix = d->index + i;
+		struct run_range r = { d->runs[i], 0, d->runs[i].data };
+		size_t at;
+
+		if (b->lo != NULL) {
+			at = run_index_find(ix, b->lo, b->lolen);
+			r.begin = ix->off[at > 0 ? at - 1 : 0];
+		}
+		if (b->hi != NULL)
+			r.end = ix->off[run_index_find(ix, b->hi, b->hilen)];
+		if (r.begin >= r.end)
+			continue;
+		buf_put(&payload, &r, sizeof r);
+		msg.n++;
+		msg.expect += r.end - r.begin;
+	}
+	if (b->lo != NULL) {
+		msg.lolen = (uint32_t)b->lolen;
+		buf_put(&payload, b->lo, b->lolen);
+	}
+	if (b->hi != NULL) {
+		msg.hilen = (uint32_t)b->hilen;
+		buf_put(&payload, b->hi, b->hilen);
+	}
+	t->state = RUNNING;
+	t->begun = now_ns();
+	crew_give(d, who, &msg, &payload);
+	buf_free(&payload);
+}

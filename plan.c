@@ -1,0 +1,275 @@
+/* plan.c - the tasks of a job, in input order, and who takes which.
+ *
+ * Files are planned by their size alone; a stream is read block by block,
+ * and what stands behind it in the input is planned when it has ended.
+ *
+ * For a job that sorts, each worker gets neighbouring tasks as long as there
+ * are any, so that their output can share a run; when its stretch is at its
+ * end it takes half of the longest one that is left.  Otherwise tasks are
+ * handed out in order, so that output can be written early. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+#define BLOCK_MOST ((uint64_t)64 * MiB)
+
+/* The default size of a block: small enough that all workers have several,
+ * large enough that starting a task does not count. */
+uint64_t
+plan_block_size(const struct driver *d)
+{
+	uint64_t block;
+
+	if (d->po->block != 0)
+		return d->po->block;
+	block = d->job->input.bytes / (4 * d->po->jobs);
+	return block > BLOCK_MOST ? BLOCK_MOST : block < MiB ? MiB : block;
+}
+
+static void
+span_drop(struct driver *d, size_t i)
+{
+	memmove(d->spans + i, d->spans + i + 1,
+	    (d->nspans - i - 1) * sizeof *d->spans);
+	d->nspans--;
+}
+
+void
+plan_again(struct driver *d, uint32_t lo, uint32_t hi, int owner)
+{
+	size_t i = 0;
+
+	if (d->nspans == d->cap_spans) {
+		d->cap_spans = grown(d->cap_spans, d->nspans + 1);
+		d->spans = xrealloc(d->spans, d->cap_spans, sizeof *d->spans);
+	}
+	while (i < d->nspans && d->spans[i].lo < lo)
+		i++;
+	memmove(d->spans + i + 1, d->spans + i,
+	    (d->nspans - i) * sizeof *d->spans);
+	d->spans[i] = (struct span){ lo, hi, owner };
+	d->nspans++;
+}
+
+static int64_t
+span_take(struct driver *d, size_t i, unsigned who)
+{
+	uint32_t t = d->spans[i].lo++;
+
+	d->spans[i].owner = (int)who;
+	if (d->spans[i].lo == d->spans[i].hi)
+		span_drop(d, i);
+	return t;
+}
+
+struct task *
+plan_add(struct driver *d, const struct split *s)
+{
+	struct task *t;
+	struct span *last;
+
+	if (d->n == UINT32_MAX - 1)
+		die("too many tasks; use larger blocks");
+	if (d->n == d->cap) {
+		d->cap = grown(d->cap, d->n + 1);
+		d->tasks = xrealloc(d->tasks, d->cap, sizeof *d->tasks);
+	}
+	last = d->nspans > 0 ? d->spans + d->nspans - 1 : NULL;
+	if (last != NULL && last->hi == d->n) {
+		last->hi++;
+	} else {
+		if (d->nspans == d->cap_spans) {
+			d->cap_spans = grown(d->cap_spans, d->nspans + 1);
+			d->spans = xrealloc(d->spans, d->cap_spans,
+			    sizeof *d->spans);
+		}
+		d->spans[d->nspans++] = (struct span){ (uint32_t)d->n,
+		    (uint32_t)d->n + 1, -1 };
+	}
+	t = d->tasks + d->n++;
+	*t = (struct task){ .split = *s, .state = PENDING };
+	d->unfinished++;
+	return t;
+}
+
+/* Splits of a file by its size alone; workers find the records. */
+static void
+plan_blocks(struct driver *d, uint32_t file)
+{
+	uint64_t size = d->job->input.files[file].size;
+	uint64_t n = (size + d->block - 1) / d->block, each;
+
+	if (n == 0)
+		return;
+	each = (size + n - 1) / n;
+	for (uint64_t off = 0; off < size; off += each)
+		plan_add(d, &(struct split){ .file = file, .nfiles = 1,
+		    .off = off, .len = size - off < each ? size - off :
+		    each });
+}
+
+/* Splits of a sorted file, cut between groups. */
+static void
+plan_groups(struct driver *d, uint32_t file)
+{
+	struct job *job = d->job;
+	const struct file *f = job->input.files + file;
+	uint64_t at = 0, next = 0;
+	char why[200];
+	int fd = input_open(f, why, sizeof why);
+
+	if (fd == -1)
+		die("%s: %s", f->name, why);
+	for (uint64_t off = d->block; at < f->size; off += d->block) {
+		if (off > f->size)
+			off = f->size;
+		if (next > off)
+			continue;	/* a group longer than a block */
+		next = group_boundary(&job->shape.fmt, fd, off, f->size);
+		if (next == UINT64_MAX)
+			die_errno("%s", f->name);
+		if (next > at)
+			plan_add(d, &(struct split){ .file = file,
+			    .nfiles = 1, .off = at, .len = next - at,
+			    .exact = true });
+		at = next;
+	}
+	close(fd);
+}
+
+/* Small files that follow each other, up to a block together. */
+static void
+plan_packed(struct driver *d)
+{
+	const struct input *in = &d->job->input;
+	uint32_t first = (uint32_t)d->file;
+	uint64_t sum = 0;
+
+	while (d->file < in->n && !in->files[d->file].stream &&
+	    (d->file == first ||
+	    sum + in->files[d->file].size <= d->block))
+		sum += in->files[d->file++].size;
+	if (d->file - first == 1 && in->files[first].size > d->block) {
+		plan_blocks(d, first);
+		return;
+	}
+	if (sum > 0)
+		plan_add(d, &(struct split){ .file = first,
+		    .nfiles = (uint32_t)(d->file - first), .len = sum,
+		    .exact = true });
+}
+
+static void
+tell_tty(void)
+{
+	if (isatty(STDIN_FILENO))
+		say("reading standard input from the terminal; end it with "
+		    "Ctrl-D");
+}
+
+/* Plans what can be planned: up to a stream that has to be read first. */
+void
+plan_more(struct driver *d)
+{
+	struct job *job = d->job;
+
+	while (d->stream == NULL && d->file < job->input.n) {
+		struct file *f = job->input.files + d->file;
+
+		if (f->stream) {
+			if (strcmp(f->name, "-") == 0)
+				tell_tty();
+			buf_reset(&d->before);
+			d->stream = stream_open(f->name, &job->shape.fmt,
+			    job->stores + d->nw, (uint16_t)d->nw,
+			    d->po->block != 0 ? d->po->block : MiB < 
+			    d->stream_block_size ? MiB : d->stream_block_size,
+			    job->check_order || job->grouped, job->whole_file);
+			if (d->stream == NULL)
+				die_errno("%s", f->name);
+			d->stream_bytes = 0;
+			return;
+		}
+		if (job->pack) {
+			plan_packed(d);
+			continue;
+		}
+		if (job->whole_file)
+			plan_add(d, &(struct split){
+			    .file = (uint32_t)d->file, .nfiles = 1,
+			    .len = f->size, .exact = true, .whole = true });
+		else if (job->check_order || job->grouped)
+			plan_groups(d, (uint32_t)d->file);
+		else
+			plan_blocks(d, (uint32_t)d->file);
+		d->file++;
+	}
+	if (d->stream != NULL || d->planned)
+		return;
+	d->planned = true;
+	if (d->n == 0)
+		plan_add(d, &(struct split){ .nfiles = 1, .empty = true });
+}
+
+/* Reads the stream once. */
+void
+plan_read(struct driver *d)
+{
+	struct split s;
+	int got = stream_read(d->stream, &s, &d->before);
+
+	if (got == -2)
+		die_errno("%s", d->job->input.files[d->file].name);
+	if (s.len > 0) {
+		struct task *t;
+
+		s.file = (uint32_t)d->file;
+		t = plan_add(d, &s);
+		buf_put(&t->before, d->before.p, d->before.len);
+		d->stream_blocks++;
+		d->stream_bytes += s.len;
+		/* The first blocks are small, so that work starts early. */
+		if (d->po->block == 0 && d->stream_bytes > 16 * MiB)
+			stream_set_block(d->stream, d->stream_block_size);
+	}
+	if (got == -1) {
+		stream_close(d->stream);
+		d->stream = NULL;
+		d->file++;
+		plan_more(d);
+	}
+}
+
+/* The task that a worker should run next, or NO_TASK. */
+int64_t
+plan_next(struct driver *d, unsigned who)
+{
+	size_t best = 0;
+
+	if (d->nspans == 0)
+		return NO_TASK;
+	if (d->in_order)
+		return span_take(d, 0, who);
+	for (size_t i = 0; i < d->nspans; i++) {
+		if (d->spans[i].lo == d->w[who].last + 1)
+			return span_take(d, i, who);
+		if (d->spans[i].hi - d->spans[i].lo >
+		    d->spans[best].hi - d->spans[best].lo)
+			best = i;
+	}
+	if (d->spans[best].owner != -1 && d->spans[best].owner != (int)who &&
+	    d->spans[best].hi - d->spans[best].lo > 1) {
+		uint32_t lo = d->spans[best].lo, hi = d->spans[best].hi;
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		d->spans[best].hi = mid;
+		if (mid + 1 < hi)
+			plan_again(d, mid + 1, hi, (int)who);
+		return mid;
+	}
+	return span_take(d, best, who);
+}

@@ -1,0 +1,285 @@
+/* report.c - what a person is told of a job: the plan before it (--dry-run),
+ * why a task has failed, what was done (-v), and the files in _mr. */
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+/* What may help with exit status 127. */
+static void
+not_found(const struct command *c, struct buf *b)
+{
+	size_t n = strcspn(c->shown, " \t\n;|&<>()$\"'`\\/");
+	char *word = xasprintf("%.*s", (int)n, c->shown);
+
+	if (n > 0 && strchr(" \t\n;|&", c->shown[n]) != NULL &&
+	    access(word, F_OK) == 0) {
+		buf_str(b, " (there is ./");
+		buf_escaped(b, word, n);
+		buf_str(b, ")");
+	} else {
+		buf_str(b, " (command not found?)");
+	}
+	free(word);
+}
+
+/* The part of the failure message that names the cause. */
+static void
+describe(const struct driver *d, const struct reply_msg *r, struct buf *b)
+{
+	const struct failure *f = &r->fail;
+	const struct command *c = d->reducing ? &d->job->reduce :
+	    &d->job->map;
+	char name[32], t[24];
+
+	if (c->argv != NULL && f->kind != FAIL_INPUT &&
+	    f->kind != FAIL_ORDER) {
+		buf_escaped(b, c->shown, strlen(c->shown));
+		buf_str(b, ": ");
+	}
+	switch (f->kind) {
+	case FAIL_STATUS:
+		buf_printf(b, "exit status %d", f->code);
+		if (f->code == EXIT_NOCMD)
+			not_found(c, b);
+		break;
+	case FAIL_SIGNAL:
+		buf_printf(b, "killed by %s",
+		    signal_name(f->code, name, sizeof name));
+		if (f->code == SIGKILL)
+			buf_str(b, " (out of memory?)");
+		break;
+	case FAIL_TIMEOUT:
+		buf_printf(b, "ran longer than --timeout %s", human_time(
+		    d->job->limits.timeout, t, sizeof t));
+		break;
+	case FAIL_STALL:
+		buf_printf(b, "moved no byte for --stall %s", human_time(
+		    d->job->limits.stall, t, sizeof t));
+		break;
+	case FAIL_HELD:
+		buf_str(b, "it has exited, but a process that it started "
+		    "keeps its output open");
+		break;
+	case FAIL_TTY:
+		buf_printf(b, "tried to use the terminal (%s)",
+		    signal_name(f->code, name, sizeof name));
+		break;
+	case FAIL_EXEC:
+		buf_printf(b, "cannot be run: %s", strerror(f->code));
+		break;
+	case FAIL_LOST:
+		if (f->code < 0)
+			buf_printf(b, "its worker was killed by %s%s",
+			    signal_name(-f->code, name, sizeof name),
+			    f->code == -SIGKILL ? " (out of memory?)" : "");
+		else
+			buf_printf(b, "no process for it: %s",
+			    strerror(f->code));
+		break;
+	case FAIL_UNREAD:
+		buf_printf(b, "left input unread (--strict-input)");
+		break;
+	default:
+		break;
+	}
+	buf_put(b, f->text.p, f->text.len);
+}
+
+/* The lines that tell of a task's failure. */
+void
+report_failure(struct driver *d, const struct task *t, const struct reply_msg *r)
+{
+	struct buf b = {0};
+	const unsigned char *p, *nl;
+	size_t left;
+	const struct split *s = r->split.len > 0 ? &r->split : &t->split;
+
+	buf_printf(&b, "%s: %s task %lu failed after %lu attempt%s: ",
+	    diag_name, d->reducing ? "reduce" : d->job->phase_name,
+	    (unsigned long)r->task, (unsigned long)t->attempts,
+	    t->attempts == 1 ? "" : "s");
+	describe(d, r, &b);
+	buf_str(&b, "\n");
+	if (!d->reducing && !s->empty) {
+		const char *name = d->job->input.files[s->file].name;
+
+		buf_printf(&b, "%s:   input ", diag_name);
+		if (strcmp(name, "-") == 0)
+			buf_str(&b, "standard input");
+		else
+			buf_escaped(&b, name, strlen(name));
+		if (s->nfiles > 1)
+			buf_printf(&b, " and %lu more",
+			    (unsigned long)s->nfiles - 1);
+		else if (s->len > 0)
+			buf_printf(&b, ", bytes %llu-%llu",
+			    (unsigned long long)s->off,
+			    (unsigned long long)(s->off + s->len - 1));
+		buf_str(&b, "\n");
+	}
+	p = r->fail.tail.p;
+	left = r->fail.tail.len;
+	if (left > 0)
+		buf_printf(&b, "%s:   last of its stderr:\n", diag_name);
+	for (; left > 0; left -= (size_t)(nl - p), p = nl) {
+		nl = memchr(p, '\n', left);
+		buf_printf(&b, "%s:   | ", diag_name);
+		buf_escaped(&b, p, nl == NULL ? left : (size_t)(nl - p));
+		buf_str(&b, "\n");
+		nl = nl == NULL ? p + left : nl + 1;
+	}
+	if (r->fail.silent)
+		buf_printf(&b, "%s:   if that is no failure (grep), "
+		    "--ok-exit 1\n", diag_name);
+	diag_write(b.p, b.len);
+	buf_free(&b);
+}
+
+void
+report_task(struct driver *d, const struct task *t, const struct reply_msg *r,
+    const char *result)
+{
+	if (d->joblog != NULL)
+		fprintf(d->joblog, "%s\t%lu\t%lu\t%s\t%.3f\t%.3f\t%llu\t"
+		    "%llu\n", d->reducing ? "reduce" : d->job->phase_name,
+		    (unsigned long)r->task, (unsigned long)t->attempts, result,
+		    (double)(t->begun - d->t0) / 1e9,
+		    (double)(now_ns() - t->begun) / 1e9,
+		    (unsigned long long)r->stats.in,
+		    (unsigned long long)r->stats.out);
+}
+
+static void
+show_command(struct buf *b, const char *what, const struct command *c)
+{
+	if (c->argv == NULL)
+		return;
+	buf_printf(b, "%s: ", what);
+	buf_escaped(b, c->shown, strlen(c->shown));
+	buf_str(b, "\n");
+}
+
+/* --dry-run: what would be done. */
+void
+report_plan(const struct driver *d)
+{
+	const struct job *job = d->job;
+	struct buf b = {0};
+	char t[16], u[16];
+
+	show_command(&b, "map command", &job->map);
+	show_command(&b, "reduce command", &job->reduce);
+	buf_printf(&b, "input: %zu file%s, %s%s\n", job->input.n,
+	    job->input.n == 1 ? "" : "s", human_bytes(job->input.bytes, t,
+	    sizeof t), job->input.nstreams > 0 ? " and what is read from "
+	    "streams" : "");
+	if (d->planned)
+		buf_printf(&b, "%s tasks: %zu, blocks of up to %s\n",
+		    job->phase_name, d->n, human_bytes(d->block, t, sizeof t));
+	else
+		buf_printf(&b, "%s tasks: as many as the streams have "
+		    "blocks\n", job->phase_name);
+	if (job->kind == JOB_SORT && d->po->reducers > 0)
+		buf_printf(&b, "reduce tasks: %llu\n",
+		    (unsigned long long)d->po->reducers);
+	else if (job->kind == JOB_SORT)
+		buf_str(&b, "reduce tasks: chosen when all maps are done\n");
+	buf_printf(&b, "workers: %u\n", d->nw);
+	buf_printf(&b, "memory: %s (-S), %s a worker to sort in\n",
+	    human_bytes(d->po->memory, t, sizeof t),
+	    human_bytes(job->worker_memory, u, sizeof u));
+	buf_str(&b, "temporary files: ");
+	for (size_t i = 0; i < job->ntmpdirs; i++)
+		buf_printf(&b, "%s%s", i > 0 ? ", " : "", job->tmpdirs[i]);
+	buf_str(&b, "\n");
+	for (size_t i = 0; i < d->n; i++) {
+		const struct split *s = &d->tasks[i].split;
+
+		buf_printf(&b, "%s task %zu: ", job->phase_name, i);
+		if (s->empty) {
+			buf_str(&b, "empty input\n");
+			continue;
+		}
+		buf_escaped(&b, job->input.files[s->file].name,
+		    strlen(job->input.files[s->file].name));
+		if (s->nfiles > 1)
+			buf_printf(&b, " and %lu more\n",
+			    (unsigned long)s->nfiles - 1);
+		else
+			buf_printf(&b, ", records that begin in bytes "
+			    "%llu-%llu\n", (unsigned long long)s->off,
+			    (unsigned long long)(s->off + s->len) -
+			    (s->len > 0));
+	}
+	if (write_full(STDOUT_FILENO, b.p, b.len) == -1)
+		die_errno("standard output");
+	buf_free(&b);
+}
+
+/* -v: what was done. */
+void
+report_summary(const struct driver *d)
+{
+	const struct job *job = d->job;
+	char a[16], b[16], c[16], e[16];
+	int64_t all = d->t_end - d->t0;
+
+	say("read %s in %s, %llu %s task%s on %u worker%s", human_bytes(d->in,
+	    a, sizeof a), human_time(all, b, sizeof b),
+	    (unsigned long long)d->map_tasks, job->phase_name,
+	    d->map_tasks == 1 ? "" : "s", d->nw, d->nw == 1 ? "" : "s");
+	if (job->kind == JOB_SORT) {
+		say("sorted %llu records, %s; %llu run%s, %llu merge%s in "
+		    "%llu pass%s, spilled %llu bytes",
+		    (unsigned long long)d->records, human_bytes(d->map_out, a,
+		    sizeof a), (unsigned long long)d->runs_written,
+		    d->runs_written == 1 ? "" : "s",
+		    (unsigned long long)d->merges, d->merges == 1 ? "" : "s",
+		    (unsigned long long)d->passes, d->passes == 1 ? "" : "es",
+		    (unsigned long long)d->spilled);
+		say("%llu reduce task%s, %s of output",
+		    (unsigned long long)d->nparts, d->nparts == 1 ? "" : "s",
+		    human_bytes(d->outbytes, a, sizeof a));
+		say("time: %s %s, merge %s, reduce %s", job->phase_name,
+		    human_time(d->t_map - d->t0, a, sizeof a),
+		    human_time(d->t_merge - d->t_map, b, sizeof b),
+		    human_time(d->t_reduce - d->t_merge, c, sizeof c));
+	}
+	say("driver busy %s; peak memory of workers %s", human_time(
+	    (int64_t)d->driver_ns, a, sizeof a),
+	    human_bytes(d->peak_kb * 1024, e, sizeof e));
+	if (d->retries > 0)
+		say("%llu attempt%s repeated", (unsigned long long)d->retries,
+		    d->retries == 1 ? " was" : "s were");
+	if (d->unread > 0)
+		say("%llu bytes of input were left unread by commands",
+		    (unsigned long long)d->unread);
+	if (d->hot.len > 0)
+		say("keys with over 10 %% of the bytes: %.*s",
+		    (int)d->hot.len, d->hot.p);
+}
+
+void
+report_write(const struct driver *d, FILE *fp)
+{
+	fprintf(fp, "{\"mr\": \"%s\", \"job\": \"%s\",\n"
+	    " \"map_tasks\": %llu, \"reduce_tasks\": %llu, \"workers\": %u,\n"
+	    " \"input_bytes\": %llu, \"map_output_records\": %llu,\n"
+	    " \"map_output_bytes\": %llu, \"output_bytes\": %llu,\n"
+	    " \"runs\": %llu, \"merges\": %llu, \"merge_passes\": %llu,\n"
+	    " \"spilled_bytes\": %llu, \"retries\": %llu, "
+	    "\"unread_bytes\": %llu,\n \"seconds\": %.3f}\n", MR_VERSION,
+	    d->job->id, (unsigned long long)d->map_tasks,
+	    (unsigned long long)d->nparts, d->nw, (unsigned long long)d->in,
+	    (unsigned long long)d->records, (unsigned long long)d->map_out,
+	    (unsigned long long)d->outbytes,
+	    (unsigned long long)d->runs_written,
+	    (unsigned long long)d->merges, (unsigned long long)d->passes,
+	    (unsigned long long)d->spilled, (unsigned long long)d->retries,
+	    (unsigned long long)d->unread,
+	    (double)(d->t_end - d->t0) / 1e9);
+}
