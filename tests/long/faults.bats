@@ -182,12 +182,12 @@ faults() {
 		clone+clone3+fork+vfork:EAGAIN rename+renameat+renameat2+link+linkat:ENOSPC
 		mkdir+mkdirat:ENOSPC' '1 2 4 8 20' mr sort -S 4M -o out in
 	# What was printed before a failure is a prefix of the right result.
-	for c in 'mr map -j 2 --block-size 200K cat <in >out' 'mr reduce -j 2 --block-size 200K cat <ref >out'; do
-		[ "$c" = "${c#mr map}" ] || cp in whole
-		[ "$c" = "${c#mr reduce}" ] || cp ref whole
-		"$TOOLS/fault-sweep" -q -N '1 2 4 8 20' \
+	for sub in map reduce; do
+		[ "$sub" = map ] && cp in whole || cp ref whole
+		"$TOOLS/fault-sweep" -q -N '1 2 4 8 20' -o out \
 			-F 'write+pwrite64+writev:ENOSPC read+pread64:EIO splice:EIO pipe+pipe2:EMFILE clone+clone3+fork+vfork:EAGAIN' \
 			-c 'cmp out whole' -u 'cmp -n $(wc -c <out) out whole' \
-			-l 'ls -A "$TMPDIR"' -- sh -c "exec $c" 3>&-
+			-l 'ls -A "$TMPDIR"' -- \
+			mr "$sub" -j 2 --block-size 200K -i whole cat 3>&-
 	done
 }
