@@ -827,6 +827,7 @@ driver_run(struct job *job, struct plan_options *po)
 	proc_driver_signals();
 	the_driver = &d;
 	diag_at_death = clean_up;
+	scratch_sweep(job->tmpdirs[0]);
 	d.out = output_new(job, po->overwrite);
 	job->outdigits = 5;
 	job->reducers = (unsigned)po->reducers;

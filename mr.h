@@ -400,6 +400,7 @@ uint64_t collect_records(const struct collect *);
 void collect_free(struct collect *);
 
 /* --------------------------------------------------------- scratch.c */
+void scratch_sweep(const char *dir);
 char *scratch_name(const char *dir);
 int scratch_make(const char *path, int *lock);
 void scratch_remove(const char *path, int lock);

@@ -57,6 +57,16 @@ parent_of(const char *path)
 	return dir;
 }
 
+/* Removes what a job that was killed whole has left beside target. */
+static void
+sweep_beside(const struct output *o)
+{
+	char *dir = parent_of(o->target);
+
+	scratch_sweep(dir);
+	free(dir);
+}
+
 /* Names the scratch directory beside target, which must be possible. */
 static void
 name_scratch(struct output *o)
@@ -97,6 +107,7 @@ begin_file(struct output *o)
 		say_errno("-o %s", name);
 		refuse("nothing was run");
 	}
+	sweep_beside(o);
 	name_scratch(o);
 	o->made = xasprintf("%s/out", o->job->outscratch);
 	o->mode = st.st_mode & 07777;
@@ -170,6 +181,8 @@ begin_dir(struct output *o, bool overwrite)
 
 	while (len > 1 && path[len - 1] == '/')
 		path[--len] = '\0';
+	o->target = path;
+	sweep_beside(o);
 	if (lstat(path, &st) == 0) {
 		if (!overwrite)
 			refuse("-O %s: it exists; --overwrite replaces what "
@@ -180,7 +193,6 @@ begin_dir(struct output *o, bool overwrite)
 		}
 		check_overwrite(o, &st);
 	}
-	o->target = path;
 	name_scratch(o);
 	o->made = xasprintf("%s/d", job->outscratch);
 	job->logdir = xasprintf("%s/_mr/logs", o->made);

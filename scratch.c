@@ -4,8 +4,7 @@
  * A scratch directory is .mr-XXXXXX, mode 0700, and is locked as long as any
  * process of its job lives: the lock is the kernel's, on a descriptor that
  * workers inherit.  One that nobody has locked was left by a job that was
- * killed whole; whoever makes a scratch directory in the same place removes
- * it first. */
+ * killed whole; whoever comes by with a job of the same place removes it. */
 
 #define _GNU_SOURCE		/* O_DIRECTORY, O_NOFOLLOW, flock */
 #include <sys/file.h>
@@ -73,9 +72,9 @@ scratch_remove(const char *path, int lock)
 		close(lock);
 }
 
-/* Removes scratch directories of ours that no process has locked. */
-static void
-remove_stale(const char *dir)
+/* Removes scratch directories of ours in dir that no process has locked. */
+void
+scratch_sweep(const char *dir)
 {
 	DIR *d = opendir(dir);
 	struct dirent *e;
@@ -121,16 +120,12 @@ scratch_name(const char *dir)
 	return xasprintf("%s/%s%s", dir, head, tail);
 }
 
-/* Makes and locks a scratch directory, once those are gone beside it that
- * nobody has locked.  Returns 0, or -1 and errno. */
+/* Makes and locks a scratch directory.  Returns 0, or -1 and errno. */
 int
 scratch_make(const char *path, int *lock)
 {
-	char *dir = xasprintf("%.*s", (int)(strrchr(path, '/') - path), path);
 	int err = EAGAIN;
 
-	remove_stale(dir[0] != '\0' ? dir : "/");
-	free(dir);
 	for (int tries = 0; tries < 100; tries++) {
 		struct stat a, b;
 

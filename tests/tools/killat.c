@@ -413,7 +413,9 @@ follow(void)
 {
 	int status, result = EXIT_TROUBLE;
 
-	while (ntracees > 0) {
+	/* Not until the last in the list has ended: a process that has just
+	 * been forked is traced before it is in the list. */
+	for (;;) {
 		pid_t pid = waitpid(-1, &status, __WALL);
 
 		if (pid == -1 && errno == ECHILD)
