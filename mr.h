@@ -480,7 +480,7 @@ struct attempt {
 };
 void attempt_run(struct attempt *);
 
-/* ---------------------------------------------------------- worker.c */
+/* ---------------------------------------------------------- reader.c */
 enum job_kind {
 	JOB_MAP,	/* records through a command, order kept */
 	JOB_SORT,	/* map, sort, reduce */
@@ -529,6 +529,30 @@ struct shared {
 	struct shared_worker worker[];
 };
 enum task_kind { TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE };
+struct reader {
+	const struct job *job;
+	struct split split;	/* aligned */
+	uint32_t next;		/* file, when several are packed */
+	int fd;			/* -1, or of the file that is open */
+	bool begun;
+	struct segment seg;	/* for reader_read */
+	bool in_segment;
+	/* For sorted input: */
+	unsigned char *win;
+	size_t given, checked, n, cap;	/* given <= checked <= n */
+	struct buf key;		/* of the last record that was checked */
+	bool have_key, disorder;
+	uint64_t records;	/* checked, the one out of order too */
+};
+int reader_open(struct reader *, const struct job *, const struct split *,
+    struct buf *why);
+int reader_segment(void *, struct segment *, struct buf *why);
+ssize_t reader_read(struct reader *, unsigned char *, size_t,
+    struct buf *why);
+ssize_t reader_checked(void *, unsigned char *, size_t, struct buf *why);
+void reader_close(struct reader *);
+
+/* ---------------------------------------------------------- worker.c */
 #define NO_BOUND UINT32_MAX
 struct run_range {		/* a part of a run */
 	struct run run;

@@ -31,7 +31,7 @@ static const struct opt opts[] = {
 };
 
 /* A sorted input, read a record at a time. */
-struct reader {
+struct sorted {
 	const char *name;
 	int fd;
 	unsigned char *p;
@@ -43,9 +43,9 @@ struct reader {
 };
 
 static void
-reader_open(struct reader *r, const char *name)
+sorted_open(struct sorted *r, const char *name)
 {
-	*r = (struct reader){ .name = name };
+	*r = (struct sorted){ .name = name };
 	r->fd = strcmp(name, "-") == 0 ? STDIN_FILENO :
 	    open_file(name, O_RDONLY, 0);
 	if (r->fd == -1)
@@ -56,7 +56,7 @@ reader_open(struct reader *r, const char *name)
 
 /* Moves to the next record, which is at p + at.  False at the end. */
 static bool
-reader_next(struct reader *r, const struct format *f)
+sorted_next(struct sorted *r, const struct format *f)
 {
 	size_t end, looked = 0;	/* looked at, from r->at */
 
@@ -100,7 +100,7 @@ reader_next(struct reader *r, const struct format *f)
 }
 
 static void
-reader_close(struct reader *r)
+sorted_close(struct sorted *r)
 {
 	if (r->fd != STDIN_FILENO)
 		close(r->fd);
@@ -113,14 +113,14 @@ check(const struct setup *s, char **names, int n, bool unique, bool quiet)
 {
 	const struct format *f = &s->job.shape.fmt;
 	struct buf last = {0};
-	struct reader r;
+	struct sorted r;
 	bool first = true;
 	int status = EXIT_OK;
 
 	if (n > 1)
 		refuse("only one file can be checked");
-	reader_open(&r, n == 1 ? names[0] : "-");
-	while (reader_next(&r, f)) {
+	sorted_open(&r, n == 1 ? names[0] : "-");
+	while (sorted_next(&r, f)) {
 		const unsigned char *key = r.p + r.at;
 		int c = first ? -1 : key_compare(last.p, last.len, key,
 		    r.klen);
@@ -145,25 +145,25 @@ check(const struct setup *s, char **names, int n, bool unique, bool quiet)
 		buf_reset(&last);
 		buf_put(&last, key, r.klen);
 	}
-	reader_close(&r);
+	sorted_close(&r);
 	buf_free(&last);
 	return status;
 }
 
 /* Whether a's record comes before b's, which is a later input if b > a. */
 static bool
-before(const struct reader *a, const struct reader *b)
+before(const struct sorted *a, const struct sorted *b)
 {
 	int c = key_compare(a->p + a->at, a->klen, b->p + b->at, b->klen);
 
 	return c != 0 ? c < 0 : a < b;
 }
 
-/* Lets the reader at place i of a heap sink to where it belongs. */
+/* Lets the input at place i of a heap sink to where it belongs. */
 static void
-sink(struct reader **heap, size_t i, size_t n)
+sink(struct sorted **heap, size_t i, size_t n)
 {
-	struct reader *x = heap[i];
+	struct sorted *x = heap[i];
 
 	for (;;) {
 		size_t child = 2 * i + 1;
@@ -186,21 +186,21 @@ static int
 merge(struct setup *s, char **names, int n, bool unique)
 {
 	const struct format *f = &s->job.shape.fmt;
-	struct reader *r = xzalloc((size_t)n, sizeof *r), **heap;
+	struct sorted *r = xzalloc((size_t)n, sizeof *r), **heap;
 	struct buf out = {0}, last = {0};
 	size_t live = 0;
 	bool any = false;
 
 	heap = xzalloc((size_t)n, sizeof *heap);
 	for (int i = 0; i < n; i++) {
-		reader_open(r + i, names[i]);
-		if (reader_next(r + i, f))
+		sorted_open(r + i, names[i]);
+		if (sorted_next(r + i, f))
 			heap[live++] = r + i;
 	}
 	for (size_t i = live; i-- > 0; )
 		sink(heap, i, live);
 	while (live > 0) {
-		struct reader *x = heap[0];
+		struct sorted *x = heap[0];
 		const unsigned char *p = x->p + x->at;
 
 		if (!unique || !any || key_compare(last.p, last.len, p,
@@ -217,7 +217,7 @@ merge(struct setup *s, char **names, int n, bool unique)
 				die_errno("standard output");
 			buf_reset(&out);
 		}
-		if (!reader_next(x, f))
+		if (!sorted_next(x, f))
 			heap[0] = heap[--live];
 		if (live > 0)
 			sink(heap, 0, live);
@@ -226,7 +226,7 @@ merge(struct setup *s, char **names, int n, bool unique)
 	    close(STDOUT_FILENO) == -1)
 		die_errno("standard output");
 	for (int i = 0; i < n; i++)
-		reader_close(r + i);
+		sorted_close(r + i);
 	buf_free(&out);
 	buf_free(&last);
 	free(heap);

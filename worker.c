@@ -317,217 +317,6 @@ log_open(struct worker *w, const struct task_msg *t)
 	return fd;
 }
 
-/* ---- input of map tasks */
-
-struct reader {
-	struct worker *w;
-	struct split split;	/* aligned */
-	uint32_t next;		/* file, when several are packed */
-	int fd;			/* -1, or of the file that is open */
-	bool begun;
-	struct segment seg;	/* for reader_read */
-	bool in_segment;
-	/* For sorted input: */
-	unsigned char *win;
-	size_t given, checked, n, cap;	/* given <= checked <= n */
-	struct buf key;		/* of the last record that was checked */
-	bool have_key, disorder;
-	uint64_t records;	/* checked, the one out of order too */
-};
-
-/* Opens the next file of a split.  -1: the reason stands in why. */
-static int
-open_next(struct reader *r, uint32_t number, struct buf *why)
-{
-	const struct file *f = r->w->job->input.files + number;
-	char text[200];
-
-	if (r->fd != -1)
-		close(r->fd);
-	r->fd = input_open(f, text, sizeof text);
-	if (r->fd == -1) {
-		buf_escaped(why, f->name, strlen(f->name));
-		buf_printf(why, ": %s", text);
-		return -1;
-	}
-	return 0;
-}
-
-/* Opens a split and finds its exact ends.  A stream's block is in the spool
- * and exact already. */
-static int
-reader_open(struct reader *r, struct worker *w, const struct split *split,
-    struct buf *why)
-{
-	const struct file *f;
-
-	*r = (struct reader){ .w = w, .split = *split, .fd = -1,
-	    .next = split->file };
-	if (split->stream || split->empty || split->nfiles != 1)
-		return 0;
-	f = w->job->input.files + split->file;
-	if (open_next(r, split->file, why) == -1)
-		return -1;
-	if (split_align(&w->job->shape.fmt, r->fd, &r->split,
-	    f->size) == -1) {
-		buf_escaped(why, f->name, strlen(f->name));
-		buf_printf(why, ": %s", strerror(errno));
-		return -1;
-	}
-	return 0;
-}
-
-static void
-reader_close(struct reader *r)
-{
-	if (r->fd != -1)
-		close(r->fd);
-	buf_free(&r->key);
-	free(r->win);
-}
-
-/* The next piece of a split, for attempt.c. */
-static int
-next_segment(void *arg, struct segment *seg, struct buf *why)
-{
-	struct reader *r = arg;
-	const struct job *job = r->w->job;
-
-	if (r->split.stream || r->split.nfiles == 1) {
-		if (r->begun || r->split.empty)
-			return 0;
-		r->begun = true;
-		if (r->split.stream) {
-			const struct place *at = &r->split.spool;
-
-			*seg = (struct segment){
-			    store_fd(job->stores + at->store, at), at->off,
-			    at->off + at->len, true };
-		} else {
-			uint64_t end = r->split.off + r->split.len;
-
-			*seg = (struct segment){ r->fd, r->split.off, end,
-			    end >= job->input.files[r->split.file].size };
-		}
-		return 1;
-	}
-	if (r->next == r->split.file + r->split.nfiles)
-		return 0;
-	if (open_next(r, r->next, why) == -1)
-		return -1;
-	*seg = (struct segment){ r->fd, 0, job->input.files[r->next].size,
-	    true };
-	r->next++;
-	return 1;
-}
-
-/* Reads up to cap bytes of the split, over the ends of its segments.
- * Returns 0 at the end, -1 with the reason. */
-static ssize_t
-reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
-{
-	const unsigned char delim = r->w->job->shape.fmt.delim;
-	struct segment *s = &r->seg;
-
-	for (;;) {
-		unsigned char last;
-		ssize_t n;
-		int got;
-
-		if (!r->in_segment) {
-			got = next_segment(r, s, why);
-			if (got <= 0)
-				return got;
-			r->in_segment = true;
-		}
-		if (s->off == s->end) {
-			r->in_segment = false;
-			if (s->complete && s->end > 0 && pread_full(s->fd,
-			    &last, 1, s->end - 1) == 1 && last != delim) {
-				*p = delim;
-				return 1;
-			}
-			continue;
-		}
-		if (cap > s->end - s->off)
-			cap = (size_t)(s->end - s->off);
-		n = pread_full(s->fd, p, cap, s->off);
-		if (n <= 0) {
-			buf_str(why, n == 0 ? "it ended before its planned "
-			    "size" : strerror(errno));
-			return -1;
-		}
-		s->off += (uint64_t)n;
-		return n;
-	}
-}
-
-/* Looks at the keys of the whole records in the window.  -1 if one is less
- * than the one before it. */
-static int
-check_order(struct reader *r)
-{
-	const struct format *f = &r->w->job->shape.fmt;
-	struct record v[RECORD_BATCH];
-	const unsigned char *key = r->key.p;
-	size_t klen = r->key.len, used, n;
-
-	while ((n = record_batch(f, r->win + r->checked, r->n - r->checked,
-	    v, RECORD_BATCH, &used)) > 0) {
-		for (size_t i = 0; i < n; i++) {
-			r->records++;
-			if (r->have_key && key_compare(key, klen, v[i].key,
-			    v[i].klen) > 0) {
-				r->disorder = true;
-				return -1;
-			}
-			key = v[i].key;
-			klen = v[i].klen;
-			r->have_key = true;
-		}
-		r->checked += used;
-	}
-	if (key != r->key.p) {
-		buf_reset(&r->key);
-		buf_put(&r->key, key, klen);
-	}
-	return 0;
-}
-
-/* Bytes of sorted input for a reducer, each key looked at: attempt.c's
- * fill. */
-static ssize_t
-fill_checked(void *arg, unsigned char *out, size_t cap, struct buf *why)
-{
-	struct reader *r = arg;
-	ssize_t got;
-
-	while (r->given == r->checked) {
-		if (r->checked > 0)
-			memmove(r->win, r->win + r->checked,
-			    r->n - r->checked);
-		r->n -= r->checked;
-		r->given = r->checked = 0;
-		if (r->cap - r->n < COPY) {
-			r->cap = grown(r->cap, r->n + COPY);
-			r->win = xrealloc(r->win, r->cap, 1);
-		}
-		got = reader_read(r, r->win + r->n, COPY, why);
-		if (got <= 0)
-			return got;
-		r->n += (size_t)got;
-		/* What was there before ends no record. */
-		if (memchr(r->win + r->n - got, r->w->job->shape.fmt.delim,
-		    (size_t)got) != NULL && check_order(r) == -1)
-			return -1;
-	}
-	if (cap > r->checked - r->given)
-		cap = r->checked - r->given;
-	memcpy(out, r->win + r->given, cap);
-	r->given += cap;
-	return (ssize_t)cap;
-}
-
 /* ---- tasks */
 
 /* A task's work is done by mr itself when it has no command. */
@@ -540,7 +329,8 @@ check_alive(struct worker *w)
 
 /* The identity as a map: the split's bytes go into the sink. */
 static int
-copy_split(struct reader *r, struct sink *sink, struct reply_msg *reply)
+copy_split(struct worker *w, struct reader *r, struct sink *sink,
+    struct reply_msg *reply)
 {
 	unsigned char *own = NULL;
 	ssize_t n;
@@ -551,7 +341,7 @@ copy_split(struct reader *r, struct sink *sink, struct reply_msg *reply)
 		unsigned char *p = own;
 		size_t room = COPY;
 
-		check_alive(r->w);
+		check_alive(w);
 		if (sink->collect != NULL)
 			p = collect_room(sink->collect, &room);
 		n = reader_read(r, p, room, &reply->fail.text);
@@ -562,8 +352,7 @@ copy_split(struct reader *r, struct sink *sink, struct reply_msg *reply)
 		if (n > 0) {
 			reply->stats.in += (uint64_t)n;
 			reply->stats.out += (uint64_t)n;
-			r->w->job->shared->worker[r->w->me].moved +=
-			    (uint64_t)n;
+			w->job->shared->worker[w->me].moved += (uint64_t)n;
 		}
 	} while (n > 0);
 	free(own);
@@ -659,11 +448,11 @@ map_source(struct worker *w, struct attempt *a, struct reader *r)
 		lseek(r->fd, 0, SEEK_SET);
 	} else if (job->check_order) {
 		a->src.kind = SOURCE_FILL;
-		a->src.fill = fill_checked;
+		a->src.fill = reader_checked;
 		a->src.arg = r;
 	} else {
 		a->src.kind = SOURCE_SEGMENTS;
-		a->src.segment = next_segment;
+		a->src.segment = reader_segment;
 		a->src.arg = r;
 	}
 }
@@ -720,7 +509,7 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 
 	if (sorts && collect_holds(w->collect) && t->task != w->newest + 1)
 		collect_flush(w->collect);
-	if (reader_open(&r, w, &t->split, &reply.fail.text) == -1) {
+	if (reader_open(&r, w->job, &t->split, &reply.fail.text) == -1) {
 		ok = false;
 	} else {
 		reply.split = r.split;
@@ -744,7 +533,7 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 		if (job->map.argv != NULL)
 			ok = map_attempt(w, t, &r, &sink, &reply);
 		else
-			ok = copy_split(&r, &sink, &reply) == 0;
+			ok = copy_split(w, &r, &sink, &reply) == 0;
 	}
 	if (!ok && reply.fail.kind == FAIL_NONE) {
 		reply.fail.kind = FAIL_INPUT;
