@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "mr.h"
@@ -129,12 +130,15 @@ scratch_make(const char *path, int *lock)
 	for (int tries = 0; tries < 100; tries++) {
 		struct stat a, b;
 
-		if (mkdir(path, 0700) == -1) {
+		/* Another mr may take it for a stale one until it is locked,
+		 * and be just about to remove it. */
+		if (tries > 0)
+			nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+		if (mkdir(path, 0700) == -1 && (errno != EEXIST || tries == 0)) {
 			err = errno;
 			break;
 		}
 		chmod(path, 0700);	/* whatever the umask took away */
-		/* Another mr may take it for a stale one until it is locked. */
 		*lock = open_dir(AT_FDCWD, path);
 		if (*lock != -1 && flock(*lock, LOCK_EX | LOCK_NB) == 0 &&
 		    fstat(*lock, &a) == 0 && stat(path, &b) == 0 &&
