@@ -45,8 +45,12 @@ tests/tools/killat: tests/tools/killat.c
 tests/tools/faultshim.so: tests/tools/faultshim.c
 	$(CC) -O2 -fPIC -shared -o $@ tests/tools/faultshim.c -ldl
 
+# Over the POSIX fallbacks it is the data that must be right: there is no
+# subreaper, for one, so what a task leaves behind is not all found.
+DATA_TESTS = tests/contract.bats tests/examples.bats tests/partition.bats
+
 check: mr tools
-	bats tests
+	if [ -n "$$PORTABLE" ]; then bats $(DATA_TESTS); else bats tests; fi
 	cd man && mandoc -T lint -W warning *.1 *.7
 
 check-long: mr tools

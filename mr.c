@@ -2,7 +2,9 @@
  * take for granted: descriptors 0 to 2 are open, messages begin with the
  * name that the user typed, and mr has no privilege that its user has not. */
 
+#if defined(__linux__)
 #include <sys/auxv.h>
+#endif
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -83,6 +85,16 @@ flushed(void)
 	return EXIT_OK;
 }
 
+static bool
+has_foreign_rights(void)
+{
+#if LINUX
+	return getauxval(AT_SECURE) != 0;
+#else
+	return getuid() != geteuid() || getgid() != getegid();
+#endif
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -91,10 +103,8 @@ main(int argc, char *argv[])
 
 	fill_std_fds();
 	signal(SIGCHLD, SIG_DFL);	/* "ignored" is inherited over exec */
-#if LINUX
-	if (getauxval(AT_SECURE) != 0)
+	if (has_foreign_rights())
 		refuse("mr runs commands: it must not be set-user-ID");
-#endif
 	opt_commands = cmds;
 	if (argc < 2) {
 		print_help(stderr);

@@ -243,6 +243,8 @@ child_exec(const struct spawn *s, const char *path, pid_t parent,
 		*err = errno;
 		_exit(EXIT_NOCMD);
 	}
+	if (task_group != NULL && *task_group == 0)
+		*task_group = getpid();		/* before it can kill us */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(path, s->argv, s->envp);
@@ -285,6 +287,8 @@ proc_spawn(const struct spawn *s, pid_t *pid)
 #endif
 	if (err != 0 && got > 0) {
 		proc_wait(got, NULL, 0);
+		if (task_group != NULL && *task_group == got)
+			*task_group = 0;
 		got = -1;
 	}
 	if (err == 0 && task_group != NULL && *task_group == 0)

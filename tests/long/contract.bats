@@ -8,9 +8,9 @@ contract() {
 }
 
 @test "thousands of random jobs print what coreutils print" {
-	contract --jobs 3000 --shrink 60
+	contract --jobs 1500 --shrink 60
 }
 
 @test "random jobs that spill and merge print what coreutils print" {
-	contract --big --jobs 600 --shrink 60
+	contract --big --jobs 300 --shrink 60
 }
