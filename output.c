@@ -10,7 +10,7 @@
  * then what had that name is untouched.  A name that is no plain file
  * (/dev/null, a pipe) is written to as it is. */
 
-#define _GNU_SOURCE		/* splice, renameat2 */
+#define _GNU_SOURCE		/* splice, syscall */
 #include <sys/stat.h>
 #include <dirent.h>
 #include <errno.h>
@@ -24,6 +24,7 @@
 
 #if LINUX
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #endif
 
 enum { CHUNK = 1 * MiB };
@@ -512,8 +513,9 @@ rename_dir(struct output *o)
 		return;
 	}
 #if LINUX
-	if (renameat2(AT_FDCWD, o->made, AT_FDCWD, o->target,
-	    RENAME_EXCHANGE) == 0)
+	/* By number: not every libc has a name for it. */
+	if (syscall(SYS_renameat2, AT_FDCWD, o->made, AT_FDCWD, o->target,
+	    1u << 1 /* exchange */) == 0)
 		return;		/* the old one goes with the scratch */
 #endif
 	{
