@@ -39,11 +39,14 @@ TOOLS = tests/tools/killat tests/tools/faultshim.so
 
 tools: $(TOOLS)
 
+# By the machine's own compiler, whatever mr is built with.
+TOOL_CC = cc
+
 tests/tools/killat: tests/tools/killat.c
-	$(CC) $(CFLAGS) -o $@ tests/tools/killat.c
+	$(TOOL_CC) -O2 -g -o $@ tests/tools/killat.c
 
 tests/tools/faultshim.so: tests/tools/faultshim.c
-	$(CC) -O2 -fPIC -shared -o $@ tests/tools/faultshim.c -ldl
+	$(TOOL_CC) -O2 -fPIC -shared -o $@ tests/tools/faultshim.c -ldl
 
 # Over the POSIX fallbacks it is the data that must be right: there is no
 # subreaper, for one, so what a task leaves behind is not all found.
