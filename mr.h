@@ -487,7 +487,6 @@ enum job_kind {
 };
 enum output_kind { OUT_STDOUT, OUT_FILE, OUT_DIR };
 struct job {
-	const char *what;		/* subcommand */
 	enum job_kind kind;
 	struct command map, reduce;
 	struct shape shape;
@@ -507,7 +506,6 @@ struct job {
 	bool grouped, check_order;	/* mr reduce */
 	bool whole_file, pack;
 	bool unique;
-	bool ship_stderr;
 	bool tag;
 	unsigned reducers;		/* 0: not known yet */
 	uint64_t ntasks;		/* 0: not known yet, or streaming */
@@ -516,7 +514,6 @@ struct job {
 	const char *outpath;		/* as given */
 	char *outdir;			/* where the parts are made, or NULL */
 	int outdigits;			/* digits in part-NNNNN */
-	char **extra_env;
 	struct shared *shared;
 	const char *phase_name;		/* of JOB_MAP: "map" or "reduce" */
 };
@@ -635,13 +632,12 @@ void output_free(struct output *);
 
 /* ------------------------------------------------------------ crew.c */
 struct plan_options {
-	uint64_t jobs, memory, block, records;
+	uint64_t jobs, memory, block;	/* block 0: by the input */
 	uint64_t reducers, batch;
-	uint64_t retries, max_failures;
+	uint64_t retries;
 	int64_t deadline;	/* ns */
-	bool keep_going, nonempty, dry_run, quiet, verbose, progress;
+	bool nonempty, dry_run, quiet, verbose, progress;
 	bool overwrite, filter, unordered;
-	const char *report, *joblog;
 };
 #define NO_TASK (-1)
 enum task_state { PENDING, RUNNING, DONE, KEPT, GIVEN_UP };

@@ -10,8 +10,7 @@
 void
 setup_begin(struct setup *s, const char *what)
 {
-	*s = (struct setup){ .job.what = what };
-	s->job.phase_name = what;
+	*s = (struct setup){ .job.phase_name = what };
 	s->job.shape.fmt = (struct format){ '\n', '\t', 1 };
 	s->job.limits.ok[0] = true;
 }
