@@ -247,6 +247,16 @@ input_short(struct state *s, const char *why)
 	input_failed(s, &b);
 }
 
+/* Whether a segment should end with a delimiter and does not. */
+bool
+segment_lacks_end(const struct segment *s, unsigned char delim)
+{
+	unsigned char last;
+
+	return s->complete && s->end > 0 &&
+	    pread_full(s->fd, &last, 1, s->end - 1) == 1 && last != delim;
+}
+
 /* Puts the next bytes into feed.buf.  False if there are none now. */
 static bool
 feed_more(struct state *s)
@@ -299,8 +309,7 @@ feed_more(struct state *s)
 		return true;
 	}
 	f->have_seg = false;
-	if (f->seg.complete && f->seg.end > 0 && pread_full(f->seg.fd,
-	    f->buf, 1, f->seg.end - 1) == 1 && f->buf[0] != s->a->delim) {
+	if (segment_lacks_end(&f->seg, s->a->delim)) {
 		f->buf[0] = s->a->delim;
 		f->n = 1;
 		return true;

@@ -29,20 +29,13 @@ static size_t
 pipe_size(unsigned workers)
 {
 	uint64_t most = MiB, pages = 16384;
-	char line[32] = "";
-	int fd;
+	char line[32];
 
 	if (geteuid() == 0)
 		return most;
-	fd = open_file("/proc/sys/fs/pipe-user-pages-soft", O_RDONLY, 0);
-	if (fd != -1) {
-		ssize_t n = read_some(fd, line, sizeof line - 1);
-
-		close(fd);
-		line[n > 0 ? n - 1 : 0] = '\0';
-		if (parse_number(line, &pages) == -1)
-			pages = 16384;
-	}
+	if (first_line("/proc/sys/fs/pipe-user-pages-soft", line,
+	    sizeof line) != NULL && parse_number(line, &pages) == -1)
+		pages = 16384;
 	if (pages == 0)
 		return most;
 	pages = pages / 4 / (2 * workers) * 4096;
@@ -59,11 +52,6 @@ descriptors(void)
 	if (getrlimit(RLIMIT_NOFILE, &r) == -1 ||
 	    r.rlim_cur == RLIM_INFINITY)
 		return 1024;
-	if (r.rlim_cur < 512 && r.rlim_cur < r.rlim_max &&
-	    debug_word("fds")) {
-		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
-	}
 	return r.rlim_cur;
 }
 

@@ -106,6 +106,8 @@ look_at_signals(struct driver *d)
 		progress_print(&d->bar, now_ns());
 }
 
+/* ---- handing out */
+
 /* Whether no task should be handed out now: a filter whose output is not
  * taken, or tasks behind one that ends the job. */
 static bool

@@ -27,14 +27,7 @@ map_main(const struct cmd *c, int argc, char *argv[])
 	while ((id = opt_next(&o)) != -1)
 		if (setup_option(&s, id, &o) && id == O_COMMAND)
 			line = o.value;
-	if ((line == NULL) == (o.noperands == 0))
-		refuse(line == NULL ? "which command? mr map CMD [ARG]..., or "
-		    "-c STRING" : "-c STRING and CMD exclude each other");
-	if (line != NULL)
-		setup_shell(&s.job.map, line);
-	else
-		setup_argv(&s.job.map, o.operands);
-	status = command_check(&s.job.map, "map", line != NULL);
+	status = setup_command(&s, line, &o);
 	if (status != 0)
 		return status;
 	setup_input(&s, NULL, 0);

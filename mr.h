@@ -70,6 +70,7 @@ int open_file(const char *, int flags, mode_t);
 ssize_t read_some(int fd, void *, size_t);
 ssize_t pread_full(int fd, void *, size_t, uint64_t off);
 int pwrite_full(int fd, const void *, size_t, uint64_t off);
+char *first_line(const char *path, char *, size_t);
 unsigned usable_cores(void);
 uint64_t usable_memory(void);
 unsigned varint_put(unsigned char *, uint64_t);
@@ -478,6 +479,7 @@ struct attempt {
 	struct failure fail;
 	bool aborted;
 };
+bool segment_lacks_end(const struct segment *, unsigned char delim);
 void attempt_run(struct attempt *);
 
 /* ---------------------------------------------------------- reader.c */
@@ -820,6 +822,7 @@ void setup_needs(const struct setup *, int id, const char *name,
 void setup_input(struct setup *, char *const *names, int n);
 void setup_shell(struct command *, const char *line);
 void setup_argv(struct command *, char **argv);
+int setup_command(struct setup *, const char *line, const struct optscan *);
 int setup_run(struct setup *);
 
 /* ----------------------------------------------------- the subcommands */

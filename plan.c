@@ -38,6 +38,7 @@ span_drop(struct driver *d, size_t i)
 	d->nspans--;
 }
 
+/* Tasks from lo up to hi can be taken, again or for the first time. */
 void
 plan_again(struct driver *d, uint32_t lo, uint32_t hi, int owner)
 {
@@ -79,17 +80,10 @@ plan_add(struct driver *d, const struct split *s)
 		d->tasks = xrealloc(d->tasks, d->cap, sizeof *d->tasks);
 	}
 	last = d->nspans > 0 ? d->spans + d->nspans - 1 : NULL;
-	if (last != NULL && last->hi == d->n) {
+	if (last != NULL && last->hi == d->n)
 		last->hi++;
-	} else {
-		if (d->nspans == d->cap_spans) {
-			d->cap_spans = grown(d->cap_spans, d->nspans + 1);
-			d->spans = xrealloc(d->spans, d->cap_spans,
-			    sizeof *d->spans);
-		}
-		d->spans[d->nspans++] = (struct span){ (uint32_t)d->n,
-		    (uint32_t)d->n + 1, -1 };
-	}
+	else
+		plan_again(d, (uint32_t)d->n, (uint32_t)d->n + 1, -1);
 	t = d->tasks + d->n++;
 	*t = (struct task){ .split = *s, .state = PENDING };
 	d->unfinished++;
@@ -186,7 +180,7 @@ plan_more(struct driver *d)
 			buf_reset(&d->before);
 			d->stream = stream_open(f->name, &job->shape.fmt,
 			    job->stores + d->nw, (uint16_t)d->nw,
-			    d->po->block != 0 ? d->po->block : MiB < 
+			    d->po->block != 0 ? d->po->block : MiB <
 			    d->stream_block_size ? MiB : d->stream_block_size,
 			    job->check_order || job->grouped, job->whole_file);
 			if (d->stream == NULL)

@@ -109,7 +109,6 @@ reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 	struct segment *s = &r->seg;
 
 	for (;;) {
-		unsigned char last;
 		ssize_t n;
 		int got;
 
@@ -121,8 +120,7 @@ reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 		}
 		if (s->off == s->end) {
 			r->in_segment = false;
-			if (s->complete && s->end > 0 && pread_full(s->fd,
-			    &last, 1, s->end - 1) == 1 && last != delim) {
+			if (segment_lacks_end(s, delim)) {
 				*p = delim;
 				return 1;
 			}

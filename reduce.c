@@ -39,14 +39,7 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 			line = o.value;
 		}
 	}
-	if ((line == NULL) == (o.noperands == 0))
-		refuse(line == NULL ? "which command? mr reduce CMD [ARG]..., "
-		    "or -c STRING" : "-c STRING and CMD exclude each other");
-	if (line != NULL)
-		setup_shell(&s.job.map, line);
-	else
-		setup_argv(&s.job.map, o.operands);
-	status = command_check(&s.job.map, "reduce", line != NULL);
+	status = setup_command(&s, line, &o);
 	if (status != 0)
 		return status;
 	setup_input(&s, NULL, 0);

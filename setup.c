@@ -248,6 +248,25 @@ setup_argv(struct command *c, char **argv)
 	c->shown = (const char *)shown.p;
 }
 
+/* The command of a filter: line, from -c, or the operands.  Returns 0, or the
+ * exit status for what is plainly wrong with it. */
+int
+setup_command(struct setup *s, const char *line, const struct optscan *o)
+{
+	const char *name = s->job.phase_name;
+
+	if (line == NULL && o->noperands == 0)
+		refuse("which command? mr %s CMD [ARG]..., or -c STRING",
+		    name);
+	if (line != NULL && o->noperands > 0)
+		refuse("-c STRING and CMD exclude each other");
+	if (line != NULL)
+		setup_shell(&s->job.map, line);
+	else
+		setup_argv(&s->job.map, o->operands);
+	return command_check(&s->job.map, name, line != NULL);
+}
+
 static uint64_t
 default_jobs(void)
 {

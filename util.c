@@ -288,8 +288,8 @@ pwrite_full(int fd, const void *data, size_t len, uint64_t off)
 	return 0;
 }
 
-/* The first line of a small file, or NULL. */
-static char *
+/* The first line of a small file without its end, in out; or NULL. */
+char *
 first_line(const char *path, char *out, size_t cap)
 {
 	FILE *fp = fopen(path, "re");
@@ -299,6 +299,8 @@ first_line(const char *path, char *out, size_t cap)
 		return NULL;
 	got = fgets(out, (int)cap, fp);
 	fclose(fp);
+	if (got != NULL)
+		out[strcspn(out, "\n")] = '\0';
 	return got;
 }
 
@@ -352,11 +354,9 @@ usable_memory(void)
 	if (pages > 0 && size > 0)
 		bytes = (uint64_t)pages * (uint64_t)size;
 	for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
-		if (first_line(limits[i], line, sizeof line) != NULL) {
-			line[strcspn(line, "\n")] = '\0';
-			if (parse_number(line, &most) == 0 && most < bytes)
-				bytes = most;
-		}
+		if (first_line(limits[i], line, sizeof line) != NULL &&
+		    parse_number(line, &most) == 0 && most < bytes)
+			bytes = most;
 	return bytes;
 }
 

@@ -13,13 +13,11 @@
  * When the driver is gone (the socket is at its end) a worker kills its task,
  * removes the job's scratch directories and ends. */
 
-#define _GNU_SOURCE		/* fdopendir and friends in scratch removal */
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,7 +40,7 @@ struct worker {
 	size_t npending, cap_pending;
 	struct buf hot;		/* the heaviest key of the last reduce task */
 	char *tmpdir, *outdir;	/* of tasks */
-	char **env;		/* with 24 free places at its end */
+	char **env;		/* with free places at its end for ours */
 	size_t nenv;
 };
 
@@ -105,9 +103,8 @@ at_death(void)
 
 /* The driver has closed its end. */
 static _Noreturn void
-orphaned(struct worker *w)
+orphaned(void)
 {
-	(void)w;
 	tidy_up();
 	_exit(EXIT_TROUBLE);
 }
@@ -129,7 +126,7 @@ answer(struct worker *w, struct reply_msg *r)
 	if (message_send(w->sock, r, sizeof *r, b.p, b.len) == -1) {
 		if (errno != EPIPE)
 			die_errno("talking to the driver");
-		orphaned(w);
+		orphaned();
 	}
 	buf_free(&b);
 	buf_free(&r->fail.text);
@@ -321,10 +318,10 @@ log_open(struct worker *w, const struct task_msg *t)
 
 /* A task's work is done by mr itself when it has no command. */
 static void
-check_alive(struct worker *w)
+check_alive(void)
 {
 	if (proc_dying())
-		orphaned(w);
+		orphaned();
 }
 
 /* The identity as a map: the split's bytes go into the sink. */
@@ -341,7 +338,7 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 		unsigned char *p = own;
 		size_t room = COPY;
 
-		check_alive(w);
+		check_alive();
 		if (sink->collect != NULL)
 			p = collect_room(sink->collect, &room);
 		n = reader_read(r, p, room, &reply->fail.text);
@@ -367,7 +364,6 @@ static bool
 keep_extra(struct worker *w, const struct task_msg *t, struct buf *why)
 {
 	char *bad, *to;
-	bool ok = true;
 
 	if (w->job->extradir == NULL || scratch_is_empty(w->outdir))
 		return true;
@@ -387,7 +383,7 @@ keep_extra(struct worker *w, const struct task_msg *t, struct buf *why)
 		die_errno("%s", to);
 	make_dir(w->outdir);
 	free(to);
-	return ok;
+	return true;
 }
 
 static void
@@ -423,7 +419,7 @@ attempt_close(struct worker *w, struct attempt *a, const struct task_msg *t,
 	if (a->log != -1)
 		close(a->log);
 	if (a->aborted)
-		orphaned(w);
+		orphaned();
 	if (a->fail.kind == FAIL_NONE && !keep_extra(w, t, &a->fail.text)) {
 		a->fail.kind = FAIL_OUTPUT;
 		a->fail.exit = EXIT_TASK;
@@ -592,7 +588,7 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 			size_t n;
 
 			if (turns++ % 4096 == 0)
-				check_alive(w);
+				check_alive();
 			if (it.n == it.vlen) {
 				runw_item(out, it.p, it.n, it.noval, it.count);
 				continue;
@@ -629,13 +625,14 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 	size_t n;
 
 	while ((n = replay_fill(text, p, COPY)) > 0) {
-		check_alive(w);
+		check_alive();
 		reply->stats.in += n;
 		reply->stats.out += n;
 		w->job->shared->worker[w->me].moved += n;
 		if (sink->fd != -1) {
 			if (write_full(sink->fd, p, n) == -1)
-				die_errno("%s: writing a part of the output", w->job->outpath);
+				die_errno("%s: writing a part of the output",
+				    sink->name);
 		} else {
 			store_append(sink->store, sink->place, p, n);
 		}
@@ -702,9 +699,11 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	reply.hot_weight = replay_hot(text, &w->hot);
 	if (sink.fd != -1) {
 		if (!ok && ftruncate(sink.fd, 0) == -1)
-			die_errno("%s: emptying a part of the output", job->outpath);
+			die_errno("%s: emptying a part of the output",
+			    sink.name);
 		if (close(sink.fd) == -1)
-			die_errno("%s: writing a part of the output", w->job->outpath);
+			die_errno("%s: writing a part of the output",
+			    sink.name);
 	} else if (ok) {
 		store_keep(w->store, &part);
 		reply.part = part;
@@ -762,11 +761,11 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 	env_begin(&w);
 	for (;;) {
 		if (message_recv(sock, &t, sizeof t) == -1)
-			orphaned(&w);
+			orphaned();
 		buf_reset(&payload);
 		if (message_recv(sock, buf_reserve(&payload, t.payload),
 		    t.payload) == -1)
-			orphaned(&w);
+			orphaned();
 		payload.len = t.payload;
 		if (w.tmpdir == NULL)
 			worker_begin(&w);

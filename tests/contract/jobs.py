@@ -16,7 +16,6 @@ DEBUG_WORDS = (
     ("nojoin",),
     ("disk",),
     ("onerun",),
-    ("fds",),
     ("sortload", "noload"),
 )
 
