@@ -551,6 +551,25 @@ ssize_t reader_read(struct reader *, unsigned char *, size_t,
 ssize_t reader_checked(void *, unsigned char *, size_t, struct buf *why);
 void reader_close(struct reader *);
 
+/* --------------------------------------------------------- taskenv.c */
+struct task_name {
+	const char *phase;	/* "map" or "reduce" */
+	uint32_t task, attempt;
+	bool sorted;		/* its input is a part of what was sorted */
+};
+struct taskenv {
+	const struct job *job;
+	char *tmpdir, *outdir;	/* empty when an attempt starts */
+	char **env;		/* with free places at its end for ours */
+	size_t nenv;
+};
+void taskenv_begin(struct taskenv *, const struct job *, unsigned worker);
+char *const *taskenv_set(struct taskenv *, const struct task_name *,
+    const struct split *);
+int taskenv_log(const struct taskenv *, const struct task_name *);
+bool taskenv_keep(struct taskenv *, const struct task_name *,
+    struct buf *why);
+
 /* ---------------------------------------------------------- worker.c */
 #define NO_BOUND UINT32_MAX
 struct run_range {		/* a part of a run */

@@ -15,7 +15,6 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,8 +22,6 @@
 #include <unistd.h>
 
 #include "mr.h"
-
-extern char **environ;
 
 enum { COPY = 256 * KiB };
 
@@ -39,9 +36,7 @@ struct worker {
 	struct run *pending;	/* runs of the attempt that is under way */
 	size_t npending, cap_pending;
 	struct buf hot;		/* the heaviest key of the last reduce task */
-	char *tmpdir, *outdir;	/* of tasks */
-	char **env;		/* with free places at its end for ours */
-	size_t nenv;
+	struct taskenv env;
 };
 
 /* ---- messages: a struct, then as many bytes of payload as it says */
@@ -161,159 +156,6 @@ take_run(void *arg, const struct run *run, bool committed)
 	w->pending[w->npending++] = *run;
 }
 
-/* ---- the environment of tasks */
-
-static bool
-is_ours(const char *entry)
-{
-	static const char *const names[] = {
-		"MR_JOB_ID", "MR_PHASE", "MR_TASK", "MR_TASKS", "MR_ATTEMPT",
-		"MR_CPUS", "MR_REDUCERS", "MR_INPUT_FILE", "MR_INPUT_START",
-		"MR_INPUT_LENGTH", "MR_PARTITION", "MR_KEY", "MR_OUTPUT_DIR",
-		"TMPDIR", "map_input_file", "mapreduce_job_id",
-		"mapreduce_task_id", "mapreduce_task_attempt_id",
-		"mapreduce_task_ismap", "mapreduce_task_partition",
-		"mapreduce_map_input_file", "mapreduce_map_input_start",
-		"mapreduce_map_input_length", "mapreduce_task_output_dir",
-	};
-	size_t n = strcspn(entry, "=");
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strlen(names[i]) == n && strncmp(entry, names[i], n) == 0)
-			return true;
-	return false;
-}
-
-static void
-env_begin(struct worker *w)
-{
-	size_t n = 0;
-
-	while (environ[n] != NULL)
-		n++;
-	w->env = xzalloc(n + 32, sizeof *w->env);
-	for (size_t i = 0; i < n; i++)
-		if (!is_ours(environ[i]))
-			w->env[w->nenv++] = environ[i];
-}
-
-static void
-env_add(char **env, size_t *n, char *entry)
-{
-	env[(*n)++] = entry;
-	env[*n] = NULL;
-}
-
-static char *
-absolute(const char *name)
-{
-	char *cwd, *path;
-
-	if (name[0] == '/')
-		return xstrdup(name);
-	cwd = getcwd(NULL, 0);
-	if (cwd == NULL)
-		return xstrdup(name);
-	path = xasprintf("%s/%s", cwd, name);
-	free(cwd);
-	return path;
-}
-
-/* The environment of an attempt; only what stands behind w->nenv is new. */
-static char **
-task_env(struct worker *w, const struct task_msg *t, const struct split *s)
-{
-	const struct job *job = w->job;
-	bool reduce = t->kind == TASK_REDUCE;
-	const char *phase = reduce ? "reduce" : job->phase_name;
-	char letter = phase[0];
-	char **env = w->env;
-	size_t n = w->nenv;
-	unsigned long number = t->task, attempt = t->attempt;
-
-	while (env[n] != NULL)
-		free(env[n++]);
-	n = w->nenv;
-	env_add(env, &n, xasprintf("MR_JOB_ID=%s", job->id));
-	env_add(env, &n, xasprintf("mapreduce_job_id=%s", job->id));
-	env_add(env, &n, xasprintf("MR_PHASE=%s", phase));
-	env_add(env, &n, xasprintf("MR_TASK=%lu", number));
-	if (reduce || job->ntasks > 0)
-		env_add(env, &n, xasprintf("MR_TASKS=%llu",
-		    (unsigned long long)(reduce ? job->reducers :
-		    job->ntasks)));
-	env_add(env, &n, xasprintf("MR_ATTEMPT=%lu", attempt));
-	env_add(env, &n, xasprintf("MR_CPUS=%u", job->cpus_per_task));
-	if (job->reducers > 0)
-		env_add(env, &n, xasprintf("MR_REDUCERS=%u", job->reducers));
-	env_add(env, &n, xasprintf("mapreduce_task_id=task_%s_%c_%06lu",
-	    job->id, letter, number));
-	env_add(env, &n, xasprintf("mapreduce_task_attempt_id="
-	    "attempt_%s_%c_%06lu_%lu", job->id, letter, number, attempt));
-	env_add(env, &n, xasprintf("mapreduce_task_ismap=%s",
-	    letter == 'm' ? "true" : "false"));
-	env_add(env, &n, xasprintf("mapreduce_task_partition=%lu", number));
-	if (letter == 'r')
-		env_add(env, &n, xasprintf("MR_PARTITION=%lu", number));
-	if (!reduce && s->nfiles == 1 && !s->empty &&
-	    strcmp(job->input.files[s->file].name, "-") != 0) {
-		const char *name = job->input.files[s->file].name;
-		char *path = absolute(name);
-		unsigned long long off = s->off, len = s->len;
-
-		env_add(env, &n, xasprintf("MR_INPUT_FILE=%s", name));
-		env_add(env, &n, xasprintf("map_input_file=%s", path));
-		env_add(env, &n, xasprintf("mapreduce_map_input_file=%s",
-		    path));
-		env_add(env, &n, xasprintf("MR_INPUT_START=%llu", off));
-		env_add(env, &n, xasprintf("mapreduce_map_input_start=%llu",
-		    off));
-		env_add(env, &n, xasprintf("MR_INPUT_LENGTH=%llu", len));
-		env_add(env, &n, xasprintf("mapreduce_map_input_length=%llu",
-		    len));
-		free(path);
-	}
-	env_add(env, &n, xasprintf("TMPDIR=%s", w->tmpdir));
-	env_add(env, &n, xasprintf("MR_OUTPUT_DIR=%s", w->outdir));
-	env_add(env, &n, xasprintf("mapreduce_task_output_dir=%s",
-	    w->outdir));
-	return env;
-}
-
-static void
-make_dir(const char *path)
-{
-	if (mkdir(path, 0700) == -1 && errno != EEXIST)
-		die_errno("%s", path);
-}
-
-/* The task's TMPDIR and MR_OUTPUT_DIR, empty again. */
-static void
-clear_dirs(struct worker *w)
-{
-	if (rmdir(w->tmpdir) == -1)
-		scratch_remove(w->tmpdir, -1);
-	if (rmdir(w->outdir) == -1)
-		scratch_remove(w->outdir, -1);
-	make_dir(w->tmpdir);
-	make_dir(w->outdir);
-}
-
-/* The file that keeps a task's standard error, at its end. */
-static int
-log_open(struct worker *w, const struct task_msg *t)
-{
-	char *path = xasprintf("%s/%s-%06lu", w->job->logdir,
-	    t->kind == TASK_REDUCE ? "reduce" : w->job->phase_name,
-	    (unsigned long)t->task);
-	int fd = open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
-
-	if (fd == -1)
-		die_errno("%s", path);
-	free(path);
-	return fd;
-}
-
 /* ---- tasks */
 
 /* A task's work is done by mr itself when it has no command. */
@@ -358,32 +200,11 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 	return n < 0 ? -1 : 0;
 }
 
-/* Keeps what the task has left in MR_OUTPUT_DIR for the end of the job.
- * False if a name in it may not be there. */
-static bool
-keep_extra(struct worker *w, const struct task_msg *t, struct buf *why)
+static struct task_name
+name_of(const struct worker *w, const struct task_msg *t)
 {
-	char *bad, *to;
-
-	if (w->job->extradir == NULL || scratch_is_empty(w->outdir))
-		return true;
-	bad = scratch_find_reserved(w->outdir);
-	if (bad != NULL) {
-		buf_str(why, "it left a file in MR_OUTPUT_DIR whose name is "
-		    "mr's: ");
-		buf_escaped(why, bad, strlen(bad));
-		free(bad);
-		return false;
-	}
-	to = xasprintf("%s/%s-%lu", w->job->extradir,
-	    t->kind == TASK_REDUCE ? "reduce" : "map",
-	    (unsigned long)t->task);
-	scratch_remove(to, -1);
-	if (rename(w->outdir, to) == -1)
-		die_errno("%s", to);
-	make_dir(w->outdir);
-	free(to);
-	return true;
+	return (struct task_name){ t->kind == TASK_REDUCE ? "reduce" :
+	    w->job->phase_name, t->task, t->attempt, t->kind == TASK_REDUCE };
 }
 
 static void
@@ -391,24 +212,22 @@ attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
     const struct task_msg *t, const struct split *split)
 {
 	const struct job *job = w->job;
+	const struct task_name who = name_of(w, t);
 	struct shared_worker *sh = job->shared->worker + w->me;
 	static char tag[64];
 
-	if (!scratch_is_empty(w->tmpdir) || !scratch_is_empty(w->outdir))
-		clear_dirs(w);
 	*a = (struct attempt){ .cmd = cmd, .limits = &job->limits,
 	    .delim = job->shape.fmt.delim, .abort_fd = w->sock,
 	    .group = &sh->group, .moved = &sh->moved,
-	    .clock = &job->shared->clock, .log = -1 };
+	    .clock = &job->shared->clock };
 	a->sink.fd = -1;
-	a->envp = task_env(w, t, split);
+	a->envp = taskenv_set(&w->env, &who, split);
 	if (job->tag) {
-		snprintf(tag, sizeof tag, "%s %lu: ", t->kind == TASK_REDUCE ?
-		    "reduce" : job->phase_name, (unsigned long)t->task);
+		snprintf(tag, sizeof tag, "%s %lu: ", who.phase,
+		    (unsigned long)t->task);
 		a->tag = tag;
 	}
-	if (job->logdir != NULL)
-		a->log = log_open(w, t);
+	a->log = taskenv_log(&w->env, &who);
 }
 
 /* Ends an attempt: takes over what is to be told of it. */
@@ -416,11 +235,14 @@ static bool
 attempt_close(struct worker *w, struct attempt *a, const struct task_msg *t,
     struct reply_msg *reply)
 {
+	const struct task_name who = name_of(w, t);
+
 	if (a->log != -1)
 		close(a->log);
 	if (a->aborted)
 		orphaned();
-	if (a->fail.kind == FAIL_NONE && !keep_extra(w, t, &a->fail.text)) {
+	if (a->fail.kind == FAIL_NONE &&
+	    !taskenv_keep(&w->env, &who, &a->fail.text)) {
 		a->fail.kind = FAIL_OUTPUT;
 		a->fail.exit = EXIT_TASK;
 		a->fail.final = true;
@@ -735,11 +557,7 @@ worker_begin(struct worker *w)
 	struct job *job = w->job;
 
 	w->store = job->stores + w->me;
-	w->tmpdir = xasprintf("%s/t%u", job->scratch, w->me);
-	w->outdir = xasprintf("%s/o%u", job->outscratch != NULL ?
-	    job->outscratch : job->scratch, w->me);
-	make_dir(w->tmpdir);
-	make_dir(w->outdir);
+	taskenv_begin(&w->env, job, w->me);
 	if (job->kind == JOB_SORT)
 		w->collect = collect_new(&job->shape, w->store,
 		    (uint16_t)w->me, job->worker_memory, job->compress,
@@ -758,7 +576,6 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 	proc_worker_begin(&job->shared->worker[me].group);
 	the_worker = &w;
 	diag_at_death = at_death;
-	env_begin(&w);
 	for (;;) {
 		if (message_recv(sock, &t, sizeof t) == -1)
 			orphaned();
@@ -767,7 +584,7 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 		    t.payload) == -1)
 			orphaned();
 		payload.len = t.payload;
-		if (w.tmpdir == NULL)
+		if (w.store == NULL)
 			worker_begin(&w);
 		job->shared->worker[me].moved = 0;
 		switch (t.kind) {
