@@ -398,6 +398,16 @@ count_unread(struct state *s)
 
 /* ---- standard output */
 
+/* Adds bytes to a sink that is no collector. */
+void
+sink_put(const struct sink *to, const void *p, size_t n)
+{
+	if (to->fd == -1)
+		store_append(to->store, to->place, p, n);
+	else if (write_full(to->fd, p, n) == -1)
+		die_errno("%s: writing a part of the output", to->name);
+}
+
 /* Takes what there is.  The end closes s->out. */
 static void
 drain_stdout(struct state *s)
@@ -425,16 +435,10 @@ drain_stdout(struct state *s)
 		a->stats.out += (uint64_t)n;
 		a->stats.partial = p[n - 1] != a->delim;
 		s->moved = 0;
-		if (a->sink.collect != NULL) {
+		if (a->sink.collect != NULL)
 			collect_filled(a->sink.collect, (size_t)n);
-		} else if (a->sink.fd != -1) {
-			if (write_full(a->sink.fd, p, (size_t)n) == -1)
-				die_errno("%s: writing a part of the output",
-				    a->sink.name);
-		} else {
-			store_append(a->sink.store, a->sink.place, p,
-			    (size_t)n);
-		}
+		else
+			sink_put(&a->sink, p, (size_t)n);
 	}
 }
 

@@ -480,7 +480,17 @@ struct attempt {
 	bool aborted;
 };
 bool segment_lacks_end(const struct segment *, unsigned char delim);
+void sink_put(const struct sink *, const void *, size_t);
 void attempt_run(struct attempt *);
+
+/* ---------------------------------------------------------- perkey.c */
+struct perkey;
+struct perkey *perkey_new(const struct format *, const struct source *,
+    bool key_first);
+int perkey_next(struct perkey *, struct buf *why);
+const unsigned char *perkey_key(const struct perkey *, size_t *len);
+ssize_t perkey_fill(void *, unsigned char *, size_t, struct buf *why);
+void perkey_free(struct perkey *);
 
 /* ---------------------------------------------------------- reader.c */
 enum job_kind {
@@ -506,6 +516,7 @@ struct job {
 	char *logdir;			/* for tasks' standard error, or NULL */
 	char id[40];
 	bool grouped, check_order;	/* mr reduce */
+	bool per_key, key_on_stdin;
 	bool whole_file, pack;
 	bool unique;
 	bool tag;
@@ -567,6 +578,7 @@ void taskenv_begin(struct taskenv *, const struct job *, unsigned worker);
 char *const *taskenv_set(struct taskenv *, const struct task_name *,
     const struct split *);
 int taskenv_log(const struct taskenv *, const struct task_name *);
+char *const *taskenv_key(struct taskenv *, const void *key, size_t);
 bool taskenv_keep(struct taskenv *, const struct task_name *,
     struct buf *why);
 
@@ -783,6 +795,7 @@ enum {				/* ids of options that several share */
 	O_QUIET, O_VERBOSE, O_PROGRESS, O_DRY_RUN, O_OK_EXIT, O_NONEMPTY,
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
 	O_TAG, O_ENV, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
+	O_PER_KEY, O_KEY_STDIN,
 	O_OWN,			/* from here on: a subcommand's own */
 };
 #define OPT_JOBS { O_JOBS, 'j', "jobs", "N", \
@@ -803,6 +816,11 @@ enum {				/* ids of options that several share */
     "one byte between fields (default TAB)", 0 }, \
     { O_FIELDS, 0, "key-fields", "N", \
     "the key is the first N fields (default 1)", 0 }
+#define OPT_PER_KEY \
+    { O_PER_KEY, 0, "per-key", NULL, \
+    "reduce once per key: values on stdin, MR_KEY set", 0 }, \
+    { O_KEY_STDIN, 0, "key-on-stdin", NULL, \
+    "with --per-key: the key as the first record", 0 }
 #define OPT_BLOCK { O_BLOCK, 0, "block-size", "SIZE", \
     "input bytes of a task (default: by the input)", 0 }, \
     { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }

@@ -11,6 +11,8 @@
 
 #define PART_WEIGHT ((uint64_t)4 * MiB)	/* a reduce task should have so much */
 
+#define PART_PER_KEY ((uint64_t)4 * KiB)	/* where starting commands counts */
+
 struct cut {			/* a key at which a part may begin */
 	const unsigned char *key;
 	size_t len;
@@ -129,7 +131,8 @@ parts_choose(struct driver *d)
 		return;
 	}
 	if (parts == 0) {
-		parts = d->weight / PART_WEIGHT;
+		parts = d->weight / (job->per_key ? PART_PER_KEY :
+		    PART_WEIGHT);
 		if (parts > 4 * d->nw)
 			parts = 4 * d->nw;
 		if (parts == 0)

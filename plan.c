@@ -17,6 +17,13 @@
 
 #define BLOCK_MOST ((uint64_t)64 * MiB)
 
+/* A command a key takes long for few bytes. */
+static uint64_t
+block_least(const struct job *job)
+{
+	return job->per_key && job->kind == JOB_MAP ? 16 * KiB : MiB;
+}
+
 /* The default size of a block: small enough that all workers have several,
  * large enough that starting a task does not count. */
 uint64_t
@@ -27,7 +34,8 @@ plan_block_size(const struct driver *d)
 	if (d->po->block != 0)
 		return d->po->block;
 	block = d->job->input.bytes / (4 * d->po->jobs);
-	return block > BLOCK_MOST ? BLOCK_MOST : block < MiB ? MiB : block;
+	return block > BLOCK_MOST ? BLOCK_MOST : block < block_least(d->job) ?
+	    block_least(d->job) : block;
 }
 
 static void
@@ -180,8 +188,9 @@ plan_more(struct driver *d)
 			buf_reset(&d->before);
 			d->stream = stream_open(f->name, &job->shape.fmt,
 			    job->stores + d->nw, (uint16_t)d->nw,
-			    d->po->block != 0 ? d->po->block : MiB <
-			    d->stream_block_size ? MiB : d->stream_block_size,
+			    d->po->block != 0 ? d->po->block :
+			    block_least(job) < d->stream_block_size ?
+			    block_least(job) : d->stream_block_size,
 			    job->check_order || job->grouped, job->whole_file);
 			if (d->stream == NULL)
 				die_errno("%s", f->name);

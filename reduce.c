@@ -10,6 +10,7 @@ static const struct opt opts[] = {
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
 	{ O_GROUPED, 0, "grouped", NULL,
 	    "equal keys stand together; any order of keys", 0 },
+	OPT_PER_KEY,
 	OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
 	OPT_TASKS,
 	{ O_UNORDERED, 0, "unordered", NULL,
@@ -39,6 +40,8 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 			line = o.value;
 		}
 	}
+	if (!s.job.per_key)
+		setup_needs(&s, O_KEY_STDIN, "--key-on-stdin", "--per-key");
 	status = setup_command(&s, line, &o);
 	if (status != 0)
 		return status;

@@ -12,6 +12,7 @@ static const struct opt opts[] = {
 	{ O_REDUCE, 'r', "reduce", "CMD",
 	    "gets records in key order, whole groups", 0 },
 	{ O_REDUCE, 0, "reducer", "CMD", NULL, OPT_HIDDEN },
+	OPT_PER_KEY,
 	{ O_OUTPUT, 'o', "output", "FILE",
 	    "replaced at success; may be an input", 0 },
 	{ O_OUTDIR, 'O', "output-dir", "DIR", "part-00000 ... in a new DIR", 0 },
@@ -69,6 +70,10 @@ check_effects(const struct setup *s)
 		for (size_t i = 0; i < sizeof sorting / sizeof *sorting; i++)
 			setup_needs(s, sorting[i].id, sorting[i].name,
 			    "-r CMD: nothing is sorted (-r cat)");
+	if (job->kind == JOB_MAP)
+		setup_needs(s, O_PER_KEY, "--per-key", "-r CMD");
+	if (!job->per_key)
+		setup_needs(s, O_KEY_STDIN, "--key-on-stdin", "--per-key");
 	if (job->kind == JOB_MAP && job->out != OUT_DIR)
 		setup_needs(s, O_REDUCERS, "-R", "-r CMD or -O DIR");
 	if (job->out != OUT_DIR)

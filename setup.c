@@ -191,6 +191,12 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_WHOLE:
 		job->whole_file = true;
 		break;
+	case O_PER_KEY:
+		job->per_key = true;
+		break;
+	case O_KEY_STDIN:
+		job->key_on_stdin = true;
+		break;
 	case O_PACK:
 		job->pack = true;
 		break;

@@ -168,6 +168,29 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
 	return e->env;
 }
 
+/* Makes the environment that taskenv_set has made ready for one key, or
+ * NULL: for one that it does not hold.  What has been left in MR_OUTPUT_DIR
+ * stays: it is the task's. */
+char *const *
+taskenv_key(struct taskenv *e, const void *key, size_t len)
+{
+	size_t n = e->nenv;
+
+	if (!scratch_is_empty(e->tmpdir)) {
+		scratch_remove(e->tmpdir, -1);
+		make_dir(e->tmpdir);
+	}
+	while (e->env[n] != NULL)
+		n++;
+	if (strncmp(e->env[n - 1], "MR_KEY=", 7) == 0)
+		free(e->env[--n]);
+	e->env[n] = NULL;
+	if (key != NULL)
+		add(e, &n, xasprintf("MR_KEY=%.*s", (int)len,
+		    (const char *)key));
+	return e->env;
+}
+
 /* The file that keeps a task's standard error, at its end; -1 if this job
  * keeps none. */
 int

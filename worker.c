@@ -23,7 +23,10 @@
 
 #include "mr.h"
 
-enum { COPY = 256 * KiB };
+enum {
+	COPY = 256 * KiB,
+	KEY_MOST = 128 * KiB,	/* bytes of one variable; Linux sets it */
+};
 
 struct worker {
 	struct job *job;
@@ -187,7 +190,7 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 		if (n > 0 && sink->collect != NULL)
 			collect_filled(sink->collect, (size_t)n);
 		else if (n > 0)
-			store_append(sink->store, sink->place, p, (size_t)n);
+			sink_put(sink, p, (size_t)n);
 		if (n > 0) {
 			reply->stats.in += (uint64_t)n;
 			reply->stats.out += (uint64_t)n;
@@ -252,6 +255,105 @@ attempt_close(struct worker *w, struct attempt *a, const struct task_msg *t,
 	return a->fail.kind == FAIL_NONE;
 }
 
+/* Why a key cannot be in the environment, or NULL. */
+static const char *
+unfit_for_env(const unsigned char *key, size_t len)
+{
+	if (len > 0 && memchr(key, '\0', len) != NULL)
+		return "holds a NUL byte";
+	return len + sizeof "MR_KEY=" > KEY_MOST ? "is too long" : NULL;
+}
+
+static void
+name_key(struct buf *b, const unsigned char *key, size_t len)
+{
+	buf_str(b, "key ");
+	buf_escaped(b, key, len < 100 ? len : 100);
+	if (len > 100)
+		buf_str(b, "...");
+}
+
+/* Puts the present key where its command finds it.  False if it cannot be
+ * there. */
+static bool
+place_key(struct worker *w, struct attempt *a, const struct perkey *k)
+{
+	size_t len;
+	const unsigned char *key = perkey_key(k, &len);
+	const char *unfit = w->job->key_on_stdin ? NULL :
+	    unfit_for_env(key, len);
+
+	if (unfit != NULL) {
+		name_key(&a->fail.text, key, len);
+		buf_printf(&a->fail.text, " %s: it cannot be in MR_KEY; "
+		    "--key-on-stdin gives keys as first records", unfit);
+		a->fail.kind = FAIL_INPUT;
+		a->fail.exit = EXIT_TROUBLE;
+		a->fail.final = true;
+		return false;
+	}
+	a->envp = taskenv_key(&w->env, w->job->key_on_stdin ? NULL : key, len);
+	return true;
+}
+
+/* --per-key: runs the command once for each key in the attempt's source,
+ * which is text of the kind SOURCE_FILL. */
+static void
+run_each_key(struct worker *w, struct attempt *a)
+{
+	const struct format *fmt = &w->job->shape.fmt;
+	struct perkey *k = perkey_new(fmt, &a->src, w->job->key_on_stdin);
+	const unsigned char *key;
+	size_t len;
+	int got;
+
+	a->src = (struct source){ .kind = SOURCE_FILL, .fill = perkey_fill,
+	    .arg = k };
+	while ((got = perkey_next(k, &a->fail.text)) > 0) {
+		buf_free(&a->fail.tail);
+		if (!place_key(w, a, k))
+			break;
+		attempt_run(a);
+		if (a->fail.kind != FAIL_NONE || a->aborted) {
+			buf_str(&a->fail.text, a->fail.kind == FAIL_INPUT ?
+			    "; " : ", ");
+			key = perkey_key(k, &len);
+			name_key(&a->fail.text, key, len);
+			break;
+		}
+		if (a->stats.partial)
+			sink_put(&a->sink, &fmt->delim, 1);
+		a->stats.partial = false;
+	}
+	if (got < 0) {
+		a->fail.kind = FAIL_INPUT;
+		a->fail.exit = EXIT_TROUBLE;
+	}
+	perkey_free(k);
+}
+
+/* Whether a task of that kind runs a command a key. */
+static bool
+each_key(const struct job *job, uint32_t kind)
+{
+	return job->per_key && (kind == TASK_REDUCE || job->kind == JOB_MAP);
+}
+
+static void
+run_command(struct worker *w, struct attempt *a, uint32_t kind)
+{
+	if (!each_key(w->job, kind))
+		attempt_run(a);
+	else if (a->src.kind != SOURCE_EMPTY)
+		run_each_key(w, a);
+}
+
+static ssize_t
+fill_reader(void *arg, unsigned char *p, size_t cap, struct buf *why)
+{
+	return reader_read(arg, p, cap, why);
+}
+
 static void
 map_source(struct worker *w, struct attempt *a, struct reader *r)
 {
@@ -259,6 +361,10 @@ map_source(struct worker *w, struct attempt *a, struct reader *r)
 
 	if (r->split.empty) {
 		a->src.kind = SOURCE_EMPTY;
+	} else if (each_key(job, TASK_MAP)) {
+		a->src.kind = SOURCE_FILL;
+		a->src.fill = job->check_order ? reader_checked : fill_reader;
+		a->src.arg = r;
 	} else if (job->whole_file && !r->split.stream &&
 	    r->split.nfiles == 1) {
 		a->src.kind = SOURCE_FD;
@@ -285,7 +391,7 @@ map_attempt(struct worker *w, const struct task_msg *t, struct reader *r,
 	attempt_prepare(w, &a, &w->job->map, t, &r->split);
 	a.sink = *sink;
 	map_source(w, &a, r);
-	attempt_run(&a);
+	run_command(w, &a, t->kind);
 	ok = attempt_close(w, &a, t, reply);
 	if (r->disorder)
 		reply->fail.kind = FAIL_ORDER;
@@ -451,13 +557,7 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 		reply->stats.in += n;
 		reply->stats.out += n;
 		w->job->shared->worker[w->me].moved += n;
-		if (sink->fd != -1) {
-			if (write_full(sink->fd, p, n) == -1)
-				die_errno("%s: writing a part of the output",
-				    sink->name);
-		} else {
-			store_append(sink->store, sink->place, p, n);
-		}
+		sink_put(sink, p, n);
 	}
 	free(p);
 }
@@ -511,7 +611,7 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 		a.src.kind = empty ? SOURCE_EMPTY : SOURCE_FILL;
 		a.src.fill = fill_replay;
 		a.src.arg = text;
-		attempt_run(&a);
+		run_command(w, &a, TASK_REDUCE);
 		ok = attempt_close(w, &a, t, &reply);
 		reply.partial = a.stats.partial;
 	} else if (job->reduce.argv == NULL) {

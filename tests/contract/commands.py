@@ -112,6 +112,56 @@ END { if (NR) print p "\\t" n "\\t" s }'""",
     return c
 
 
+# Commands of --per-key: some are done before their input is.
+PER_KEY = (
+    "cat",
+    "cat",
+    "tr a-z A-Z",
+    "wc -l",
+    "head -n 1",
+    'printf "<%s>" "$MR_KEY"',
+    'printf "%s:\\n" "$MR_KEY"; cat',
+    "true",
+)
+
+# The same one after the other: what is sorted on standard input, and the
+# command as the argument.
+ONE_BY_ONE = """
+$/ = $eor = chr(EOR); my $sep = chr(SEP); my $fields = FIELDS; my ($k, @v);
+sub run {
+    open my $f, ">", "group" or die $!;
+    print $f $k, $eor if STDIN;
+    print $f map { $_ . $eor } @v;
+    close $f;
+    $ENV{MR_KEY} = STDIN ? "" : $k;
+    my $out = do { local $/; open my $p, "-|", "sh", "-c",
+        "exec <group; $ARGV[0]" or die $!; <$p> };
+    print $out;
+    print $eor if length $out && substr($out, -1) ne $eor;
+}
+while (<STDIN>) {
+    chomp;
+    my @f = split /\Q$sep/, $_, $fields + 1;
+    my $v = @f > $fields ? pop @f : "";
+    my $key = join $sep, @f;
+    run() if @v && $key ne $k;
+    @v = () if @v && $key ne $k;
+    $k = $key;
+    push @v, $v;
+}
+run() if @v;
+"""
+
+
+def one_by_one(job):
+    code = ONE_BY_ONE.replace("print $f $k, $eor if STDIN;",
+                              "print $f $k, $eor;" if job.per_key == "stdin"
+                              else "")
+    code = code.replace("STDIN ?", "1 ?" if job.per_key == "stdin" else "0 ?")
+    return code.replace("EOR", str(job.eor[0])).replace(
+        "chr(SEP)", "chr(%d)" % job.sep[0]).replace("FIELDS", str(job.fields))
+
+
 # What a first attempt may do before it fails; CMD is the command.
 FLAKY = {
     "after": "{ CMD ; }; exit 3",

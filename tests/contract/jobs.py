@@ -4,7 +4,7 @@ import os
 import random
 import sys
 
-from commands import FLAKY, mappers, perl, reducers
+from commands import FLAKY, PER_KEY, mappers, perl, reducers
 from records import (ALPHABETS, NAMES, Operand, complete, key_of, make_operands,
                      make_records, records_of, scatter)
 
@@ -43,6 +43,7 @@ class Job:
     unsorted: bool = False      # what mr reduce is given, to refuse it
     fold: bool = False          # the options stand behind the operands
     unordered: bool = False
+    per_key: str = ""           # how the reducer gets its key: env or stdin
     nofile: int = 0             # ulimit -n, if not 0
 
 
@@ -166,9 +167,20 @@ def make_job(seed, number, big):
     return job
 
 
+def per_key(rng, job, text):
+    """Perhaps a reducer that is run for each key, where that is not long."""
+    recs = records_of(whole_of(job), job.eor)
+    if rng.random() < 0.1 and len(recs) < 300:
+        short = all(len(r) < 60_000 for r in recs)
+        job.reducer = rng.choice(PER_KEY)
+        job.per_key = rng.choice(("env", "stdin") if short and (
+            text or job.eor == b"\0") else ("stdin",))
+
+
 def make_run(rng, job, total, text, big, maponly):
     if not maponly:
         job.reducer = rng.choice(reducers(job, text))
+        per_key(rng, job, text)
     if maponly or rng.random() < 0.8:
         job.mapper = rng.choice(mappers(job, text))
     if job.mapper and rng.random() < 0.07:
@@ -255,6 +267,7 @@ def make_reduce(rng, job, total, text, big, maponly):
     recs = records_of(op.data, job.eor)
     recs.sort(key=lambda r: key_of(r, job.sep, job.fields))
     job.reducer = rng.choice(reducers(job, text))
+    per_key(rng, job, text)
     job.options[0] = (common_options(rng) +
                       task_options(rng, job, total, job.reducer))
     x = rng.random()
@@ -272,6 +285,7 @@ def make_reduce(rng, job, total, text, big, maponly):
         recs[i], recs[-1] = recs[-1], recs[i]
         job.unsorted = True
         job.reducer = "cat"
+        job.per_key = ""
     elif rng.random() < 0.15:
         job.flaky = rng.choice(tuple(FLAKY))
         job.options[0].append(["--retries=1"])
@@ -290,6 +304,7 @@ def make_shuffle(rng, job, total, text, big, maponly):
 
 def make_pipeline(rng, job, total, text, big, maponly):
     job.reducer = rng.choice(reducers(job, text))
+    per_key(rng, job, text)
     job.mapper = rng.choice(mappers(job, text))
     if rng.random() < 0.15:
         job.flaky = rng.choice(tuple(FLAKY))

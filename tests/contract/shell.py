@@ -2,7 +2,7 @@
 import os
 import shlex
 
-from commands import flaky
+from commands import flaky, one_by_one
 from records import PAST
 
 def format_options(job, sub):
@@ -16,6 +16,10 @@ def format_options(job, sub):
             o += ["-t", os.fsdecode(job.sep)]
         if job.fields > 1:
             o.append("--key-fields=%d" % job.fields)
+    if job.per_key and sub in ("run", "reduce"):
+        o.append("--per-key")
+        if job.per_key == "stdin":
+            o.append("--key-on-stdin")
     return o
 
 
@@ -79,10 +83,13 @@ def reference(job):
         return "%s <whole >expected" % sh(job.mapper)
     if job.kind == "sort":
         return "%s <whole >expected" % sort
+    reducer = sh(job.reducer)
+    if job.per_key:
+        reducer = "perl -we %s -- %s" % (quote(one_by_one(job)),
+                                         quote(job.reducer))
     if job.kind == "reduce":
-        return "%s <whole >expected" % sh(job.reducer)
-    return "%s <whole | %s | %s >expected" % (sh(job.mapper), sort,
-                                              sh(job.reducer))
+        return "%s <whole >expected" % reducer
+    return "%s <whole | %s | %s >expected" % (sh(job.mapper), sort, reducer)
 
 
 def quote(word):
