@@ -826,6 +826,7 @@ driver_run(struct job *job, struct plan_options *po)
 		return EXIT_OK;
 	}
 	check_space(&d);
+	plan_advise(&d);
 	proc_driver_signals();
 	the_driver = &d;
 	diag_at_death = clean_up;

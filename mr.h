@@ -243,7 +243,7 @@ int key_compare(const void *, size_t, const void *, size_t);
 uint64_t partition_hash(const void *key, size_t len);
 uint32_t partition_of(const void *key, size_t len, uint32_t n);
 
-/* ----------------------------------------------------------- input.c */
+/* ----------------------------------------------------------- files.c */
 struct file {
 	const char *name;	/* as it was given; "-" is standard input */
 	uint64_t size;
@@ -256,10 +256,19 @@ struct input {
 	size_t n, cap;
 	uint64_t bytes;		/* of the files whose size is known */
 	size_t nstreams;
+	size_t ndirs;		/* that were named */
 	struct buf errors;	/* what could not be read, a line each */
 	size_t nerrors;
 	bool recursive;
 };
+void files_add(struct input *, const char *name);
+void files_list(struct input *, const char *option, const char *path,
+    char end);
+void files_check(struct input *);
+int file_unchanged(const struct file *, int fd, char *why, size_t whylen);
+int file_open(const struct file *, char *why, size_t whylen);
+
+/* ----------------------------------------------------------- input.c */
 struct split {
 	uint32_t file, nfiles;	/* nfiles over 1: small files packed together */
 	uint64_t off, len;	/* nominal; records begin within them */
@@ -269,9 +278,6 @@ struct split {
 	bool empty;		/* the one task of an empty input */
 	bool whole;		/* an empty file that is a task all the same */
 };
-void input_add(struct input *, const char *name);
-void input_check(struct input *);
-int input_open(const struct file *, char *why, size_t whylen);
 int split_align(const struct format *, int fd, struct split *, uint64_t size);
 uint64_t group_boundary(const struct format *, int fd, uint64_t off,
     uint64_t size);
@@ -543,7 +549,8 @@ struct reader {
 	const struct job *job;
 	struct split split;	/* aligned */
 	uint32_t next;		/* file, when several are packed */
-	int fd;			/* -1, or of the file that is open */
+	int fd;			/* -1, or of the file that is open: */
+	const struct file *file;
 	bool begun;
 	struct segment seg;	/* for reader_read */
 	bool in_segment;
@@ -556,6 +563,7 @@ struct reader {
 };
 int reader_open(struct reader *, const struct job *, const struct split *,
     struct buf *why);
+int reader_check(struct reader *, struct buf *why);
 int reader_segment(void *, struct segment *, struct buf *why);
 ssize_t reader_read(struct reader *, unsigned char *, size_t,
     struct buf *why);
@@ -766,6 +774,7 @@ int crew_idle(struct driver *);
 
 /* ------------------------------------------------------------ plan.c */
 uint64_t plan_block_size(const struct driver *);
+void plan_advise(const struct driver *);
 struct task *plan_add(struct driver *, const struct split *);
 void plan_more(struct driver *);
 void plan_read(struct driver *);
@@ -796,6 +805,7 @@ enum {				/* ids of options that several share */
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
 	O_TAG, O_ENV, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_PER_KEY, O_KEY_STDIN,
+	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM,
 	O_OWN,			/* from here on: a subcommand's own */
 };
 #define OPT_JOBS { O_JOBS, 'j', "jobs", "N", \
@@ -850,6 +860,9 @@ enum {				/* ids of options that several share */
 struct setup {
 	struct job job;
 	struct plan_options po;
+	const char **inputs;	/* of -i, in order */
+	size_t ninputs;
+	const char *list;	/* of --files-from or --files0-from */
 	bool given[O_OWN];	/* options, by id */
 };
 void setup_begin(struct setup *, const char *what);

@@ -16,6 +16,7 @@
 #include "mr.h"
 
 #define BLOCK_MOST ((uint64_t)64 * MiB)
+enum { SMALL = MiB / 2, SMALL_MOST = 10000 };	/* bytes; files */
 
 /* A command a key takes long for few bytes. */
 static uint64_t
@@ -36,6 +37,22 @@ plan_block_size(const struct driver *d)
 	block = d->job->input.bytes / (4 * d->po->jobs);
 	return block > BLOCK_MOST ? BLOCK_MOST : block < block_least(d->job) ?
 	    block_least(d->job) : block;
+}
+
+/* Says what would be much faster. */
+void
+plan_advise(const struct driver *d)
+{
+	const struct job *job = d->job;
+	size_t small = 0;
+
+	if (job->pack || job->whole_file || d->po->quiet)
+		return;
+	for (size_t i = 0; i < job->input.n; i++)
+		small += job->input.files[i].size - 1 < SMALL;
+	if (small > SMALL_MOST)
+		say("note: each of %zu small files is a task of its own; with "
+		    "--pack they share tasks", small);
 }
 
 static void
@@ -122,7 +139,7 @@ plan_groups(struct driver *d, uint32_t file)
 	const struct file *f = job->input.files + file;
 	uint64_t at = 0, next = 0;
 	char why[200];
-	int fd = input_open(f, why, sizeof why);
+	int fd = file_open(f, why, sizeof why);
 
 	if (fd == -1)
 		die("%s: %s", f->name, why);

@@ -14,22 +14,38 @@
 
 enum { COPY = 256 * KiB };
 
+static int
+file_failed(const struct file *f, const char *text, struct buf *why)
+{
+	buf_escaped(why, f->name, strlen(f->name));
+	buf_printf(why, ": %s", text);
+	return -1;
+}
+
+/* Whether the file that is open, if one is, stayed as it was while it was
+ * read.  -1: the reason stands in why. */
+int
+reader_check(struct reader *r, struct buf *why)
+{
+	char text[200];
+
+	if (r->fd == -1 || file_unchanged(r->file, r->fd, text,
+	    sizeof text) == 0)
+		return 0;
+	return file_failed(r->file, text, why);
+}
+
 /* Opens the next file of a split.  -1: the reason stands in why. */
 static int
 open_next(struct reader *r, uint32_t number, struct buf *why)
 {
-	const struct file *f = r->job->input.files + number;
 	char text[200];
 
 	if (r->fd != -1)
 		close(r->fd);
-	r->fd = input_open(f, text, sizeof text);
-	if (r->fd == -1) {
-		buf_escaped(why, f->name, strlen(f->name));
-		buf_printf(why, ": %s", text);
-		return -1;
-	}
-	return 0;
+	r->file = r->job->input.files + number;
+	r->fd = file_open(r->file, text, sizeof text);
+	return r->fd == -1 ? file_failed(r->file, text, why) : 0;
 }
 
 /* Opens a split and finds its exact ends.  A stream's block is in the spool
@@ -38,21 +54,15 @@ int
 reader_open(struct reader *r, const struct job *job, const struct split *split,
     struct buf *why)
 {
-	const struct file *f;
-
 	*r = (struct reader){ .job = job, .split = *split, .fd = -1,
 	    .next = split->file };
 	if (split->stream || split->empty || split->nfiles != 1)
 		return 0;
-	f = job->input.files + split->file;
 	if (open_next(r, split->file, why) == -1)
 		return -1;
 	if (split_align(&job->shape.fmt, r->fd, &r->split,
-	    f->size) == -1) {
-		buf_escaped(why, f->name, strlen(f->name));
-		buf_printf(why, ": %s", strerror(errno));
-		return -1;
-	}
+	    r->file->size) == -1)
+		return file_failed(r->file, strerror(errno), why);
 	return 0;
 }
 
@@ -74,7 +84,7 @@ reader_segment(void *arg, struct segment *seg, struct buf *why)
 
 	if (r->split.stream || r->split.nfiles == 1) {
 		if (r->begun || r->split.empty)
-			return 0;
+			return reader_check(r, why);
 		r->begun = true;
 		if (r->split.stream) {
 			const struct place *at = &r->split.spool;
@@ -86,16 +96,17 @@ reader_segment(void *arg, struct segment *seg, struct buf *why)
 			uint64_t end = r->split.off + r->split.len;
 
 			*seg = (struct segment){ r->fd, r->split.off, end,
-			    end >= job->input.files[r->split.file].size };
+			    end >= r->file->size };
 		}
 		return 1;
 	}
+	if (reader_check(r, why) == -1)
+		return -1;
 	if (r->next == r->split.file + r->split.nfiles)
 		return 0;
 	if (open_next(r, r->next, why) == -1)
 		return -1;
-	*seg = (struct segment){ r->fd, 0, job->input.files[r->next].size,
-	    true };
+	*seg = (struct segment){ r->fd, 0, r->file->size, true };
 	r->next++;
 	return 1;
 }

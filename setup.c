@@ -183,7 +183,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 		take_env(o);
 		break;
 	case O_INPUT:
-		input_add(&job->input, o->value);
+		s->inputs = xrealloc(s->inputs, s->ninputs + 1,
+		    sizeof *s->inputs);
+		s->inputs[s->ninputs++] = o->value;
 		break;
 	case O_UNORDERED:
 		s->po.unordered = true;
@@ -200,6 +202,13 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_PACK:
 		job->pack = true;
 		break;
+	case O_RECURSIVE:
+		job->input.recursive = true;
+		break;
+	case O_FILES_FROM:
+	case O_FILES0_FROM:
+		s->list = o->value;
+		break;
 	}
 	return true;
 }
@@ -213,15 +222,31 @@ setup_needs(const struct setup *s, int id, const char *name,
 		refuse("%s has no effect without %s", name, lacks);
 }
 
-/* The operands: files, directories, "-"; none means standard input. */
+/* The operands: files, directories, "-"; none means standard input, but an
+ * empty list of names is empty input. */
 void
 setup_input(struct setup *s, char *const *names, int n)
 {
+	struct input *in = &s->job.input;
+	const char *option = s->given[O_FILES_FROM] ? "--files-from" :
+	    "--files0-from";
+
+	if (s->given[O_FILES_FROM] && s->given[O_FILES0_FROM])
+		refuse("--files-from and --files0-from exclude each other");
+	if (s->list != NULL && n > 0)
+		refuse("%s and operands exclude each other", option);
+	for (size_t i = 0; i < s->ninputs; i++)
+		files_add(in, s->inputs[i]);
 	for (int i = 0; i < n; i++)
-		input_add(&s->job.input, names[i]);
-	if (n == 0 && !s->given[O_INPUT])
-		input_add(&s->job.input, "-");
-	input_check(&s->job.input);
+		files_add(in, names[i]);
+	if (s->list != NULL)
+		files_list(in, option, s->list, s->given[O_FILES_FROM] ? '\n' :
+		    '\0');
+	else if (n == 0 && s->ninputs == 0)
+		files_add(in, "-");
+	files_check(in);
+	if (in->recursive && in->ndirs == 0)
+		refuse("--recursive has no effect without a directory");
 }
 
 /* A command that is one string, run by the shell. */

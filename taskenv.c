@@ -160,7 +160,7 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
 	add(e, &n, xasprintf("mapreduce_task_partition=%lu", number));
 	if (letter == 'r')
 		add(e, &n, xasprintf("MR_PARTITION=%lu", number));
-	if (!t->sorted && s->nfiles == 1 && !s->empty)
+	if (!t->sorted && !job->pack && !s->empty)
 		add_input(e, &n, s);
 	add(e, &n, xasprintf("TMPDIR=%s", e->tmpdir));
 	add(e, &n, xasprintf("MR_OUTPUT_DIR=%s", e->outdir));

@@ -392,6 +392,11 @@ map_attempt(struct worker *w, const struct task_msg *t, struct reader *r,
 	a.sink = *sink;
 	map_source(w, &a, r);
 	run_command(w, &a, t->kind);
+	if (a.src.kind == SOURCE_FD && a.fail.kind == FAIL_NONE &&
+	    reader_check(r, &a.fail.text) == -1) {
+		a.fail.kind = FAIL_INPUT;
+		a.fail.exit = EXIT_TROUBLE;
+	}
 	ok = attempt_close(w, &a, t, reply);
 	if (r->disorder)
 		reply->fail.kind = FAIL_ORDER;

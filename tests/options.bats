@@ -21,7 +21,7 @@ refused() {
 
 # names_of SUB: its long options, without their dashes.
 names_of() {
-	mr "$1" --help | sed -nE 's/^  (-.,|   ) --([a-z-]+).*/\2/p'
+	mr "$1" --help | sed -nE 's/^  (-.,|   ) --([a-z0-9-]+).*/\2/p'
 }
 
 letters_of() {

@@ -1,0 +1,290 @@
+/* files.c - operands to a list of files, and whether each still is what it
+ * was then.
+ *
+ * Everything is looked at before any work starts, and all that cannot be
+ * read is named.  A regular file is known by its size; what has no size (a
+ * pipe, a terminal, a file under /proc) is a stream, read to its end by the
+ * driver.  No file stays open: there may be more than descriptors.
+ *
+ * Life: files_add and files_list for what was named; files_check; then
+ * file_open whenever one is read, and file_unchanged when it has been. */
+
+#define _GNU_SOURCE		/* st_mtim, AT_EACCESS */
+#include <sys/stat.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+struct above {			/* the directories that we are in */
+	const struct above *up;
+	dev_t dev;
+	ino_t ino;
+};
+
+static void
+complain(struct input *in, const char *name, const char *why)
+{
+	buf_escaped(&in->errors, name, strlen(name));
+	buf_printf(&in->errors, ": %s\n", why);
+	in->nerrors++;
+}
+
+static int64_t
+mtime_ns(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000000000 +
+	    st->st_mtim.tv_nsec;
+}
+
+static void
+add_file(struct input *in, const char *name, const struct stat *st,
+    bool stream)
+{
+	struct file *f;
+
+	if (in->n == in->cap) {
+		in->cap = grown(in->cap, in->n + 1);
+		in->files = xrealloc(in->files, in->cap, sizeof *in->files);
+	}
+	f = in->files + in->n++;
+	*f = (struct file){ .name = xstrdup(name), .stream = stream };
+	if (stream) {
+		in->nstreams++;
+		return;
+	}
+	f->size = (uint64_t)st->st_size;
+	f->dev = st->st_dev;
+	f->ino = st->st_ino;
+	f->mtime_ns = mtime_ns(st);
+	in->bytes += f->size;
+}
+
+/* A file that says it has no bytes may still give some (/proc).  Returns
+ * whether it does, or -1 and errno if it cannot be read. */
+static int
+has_bytes(const char *name)
+{
+	char c;
+	int fd = open_file(name, O_RDONLY | O_NONBLOCK, 0), err;
+	ssize_t n = fd == -1 ? -1 : read_some(fd, &c, 1);
+
+	err = errno;
+	if (fd != -1)
+		close(fd);
+	errno = err;
+	return n < 0 ? -1 : n > 0;
+}
+
+static void
+add_plain(struct input *in, const char *name, const struct stat *st)
+{
+	int some = 0;
+
+	if (st->st_size == 0)
+		some = has_bytes(name);
+	else if (faccessat(AT_FDCWD, name, R_OK, AT_EACCESS) == -1)
+		some = -1;
+	if (some == -1)
+		complain(in, name, strerror(errno));
+	else
+		add_file(in, name, st, some);
+}
+
+static int
+by_bytes(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The paths of what is in a directory, without hidden and `_' names; those
+ * of directories end with a slash.  So their byte order is that of all files
+ * below.  NULL and *n = 0 if there is nothing. */
+static char **
+read_directory(struct input *in, const char *dir, size_t *n)
+{
+	DIR *d = opendir(dir);
+	size_t cap = 0, len = strlen(dir);
+	char **names = NULL;
+	struct dirent *e;
+
+	*n = 0;
+	if (d == NULL) {
+		complain(in, dir, strerror(errno));
+		return NULL;
+	}
+	while ((errno = 0, e = readdir(d)) != NULL) {
+		struct stat st;
+		bool is_dir;
+
+		if (e->d_name[0] == '.' || e->d_name[0] == '_')
+			continue;
+		is_dir = fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
+		    S_ISDIR(st.st_mode);
+		if (*n == cap) {
+			cap = grown(cap, *n + 1);
+			names = xrealloc(names, cap, sizeof *names);
+		}
+		names[(*n)++] = xasprintf("%s%s%s%s", dir, dir[len - 1] == '/'
+		    ? "" : "/", e->d_name, is_dir ? "/" : "");
+	}
+	if (errno != 0)
+		complain(in, dir, strerror(errno));
+	closedir(d);
+	if (*n > 0)
+		qsort(names, *n, sizeof *names, by_bytes);
+	return names;
+}
+
+/* The plain files in a directory, in byte order. */
+static void
+add_directory(struct input *in, const char *dir, const struct stat *self,
+    const struct above *up)
+{
+	const struct above here = { up, self->st_dev, self->st_ino };
+	size_t n, dirs = 0;
+	char **names;
+
+	for (; up != NULL; up = up->up)
+		if (up->dev == here.dev && up->ino == here.ino) {
+			say("%s: leads back to a directory above it; not read "
+			    "again", dir);
+			return;
+		}
+	names = read_directory(in, dir, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct stat st;
+
+		if (stat(names[i], &st) == -1)
+			complain(in, names[i], strerror(errno));
+		else if (S_ISDIR(st.st_mode) && in->recursive)
+			add_directory(in, names[i], &st, &here);
+		else if (S_ISDIR(st.st_mode))
+			dirs++;
+		else if (S_ISREG(st.st_mode))
+			add_plain(in, names[i], &st);
+		free(names[i]);
+	}
+	free(names);
+	if (dirs > 0)
+		say("%s: %zu subdirector%s not read (--recursive)", dir, dirs,
+		    dirs == 1 ? "y" : "ies");
+}
+
+/* Adds an operand.  What cannot be read goes to in->errors. */
+void
+files_add(struct input *in, const char *name)
+{
+	struct stat st;
+
+	if (strcmp(name, "-") == 0) {
+		if (fstat(STDIN_FILENO, &st) == -1)
+			complain(in, "standard input", strerror(errno));
+		else
+			add_file(in, "-", NULL, true);
+	} else if (stat(name, &st) == -1) {
+		complain(in, name, strerror(errno));
+	} else if (S_ISREG(st.st_mode)) {
+		add_plain(in, name, &st);
+	} else if (faccessat(AT_FDCWD, name, R_OK, AT_EACCESS) == -1) {
+		complain(in, name, strerror(errno));
+	} else if (S_ISDIR(st.st_mode)) {
+		in->ndirs++;
+		add_directory(in, name, &st, NULL);
+	} else {
+		add_file(in, name, &st, true);
+	}
+}
+
+/* Adds the names that stand in a file, or on standard input for "-", each
+ * ended by the byte end.  Empty ones do not count. */
+void
+files_list(struct input *in, const char *option, const char *path, char end)
+{
+	bool standard = strcmp(path, "-") == 0;
+	int fd = standard ? STDIN_FILENO : open_file(path, O_RDONLY, 0);
+	struct buf b = {0};
+	ssize_t n = -1;
+
+	while (fd != -1 && (n = read_some(fd, buf_reserve(&b, 64 * KiB),
+	    64 * KiB)) > 0)
+		b.len += (size_t)n;
+	if (n == -1)
+		refuse("%s %s: %s", option, path, strerror(errno));
+	if (!standard)
+		close(fd);
+	buf_put(&b, &end, b.len > 0 && b.p[b.len - 1] != end);
+	for (size_t at = 0, len; at < b.len; at += len + 1) {
+		char *name = (char *)b.p + at;
+
+		len = (size_t)((char *)memchr(name, end, b.len - at) - name);
+		name[len] = '\0';
+		if (strlen(name) != len)
+			refuse("%s %s: a name holds a NUL byte; see "
+			    "--files0-from", option, path);
+		if (standard && strcmp(name, "-") == 0)
+			refuse("%s -: '-' is in the list, and the list is "
+			    "standard input itself", option);
+		if (len > 0)
+			files_add(in, name);
+	}
+	buf_free(&b);
+}
+
+/* Ends the process if anything could not be read: all of it is named. */
+void
+files_check(struct input *in)
+{
+	const char *p = (const char *)in->errors.p, *nl;
+	size_t left = in->errors.len;
+
+	if (in->nerrors == 0)
+		return;
+	for (; left > 0 && (nl = memchr(p, '\n', left)) != NULL;
+	    left -= (size_t)(nl + 1 - p), p = nl + 1)
+		say("%.*s", (int)(nl - p), p);
+	refuse("%zu input%s cannot be read; nothing was run", in->nerrors,
+	    in->nerrors == 1 ? "" : "s");
+}
+
+/* Whether the open file is still the one that was planned; one that has
+ * grown is.  0, or -1 and why not. */
+int
+file_unchanged(const struct file *f, int fd, char *why, size_t whylen)
+{
+	struct stat st;
+
+	why[0] = '\0';
+	if (fstat(fd, &st) == -1)
+		snprintf(why, whylen, "%s", strerror(errno));
+	else if ((uint64_t)st.st_size < f->size)
+		snprintf(why, whylen, "it has shrunk from %llu to %llu bytes",
+		    (unsigned long long)f->size,
+		    (unsigned long long)st.st_size);
+	else if (st.st_dev != f->dev || st.st_ino != f->ino)
+		snprintf(why, whylen, "it has been replaced");
+	else if ((uint64_t)st.st_size == f->size && f->mtime_ns !=
+	    mtime_ns(&st))
+		snprintf(why, whylen, "it has been changed");
+	return why[0] == '\0' ? 0 : -1;
+}
+
+/* Opens a planned file.  Returns -1 and why not: it is gone, or it is not
+ * the file that was planned. */
+int
+file_open(const struct file *f, char *why, size_t whylen)
+{
+	int fd = open_file(f->name, O_RDONLY, 0);
+
+	if (fd == -1) {
+		snprintf(why, whylen, "%s", strerror(errno));
+	} else if (file_unchanged(f, fd, why, whylen) == -1) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
