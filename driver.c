@@ -116,7 +116,7 @@ must_wait(const struct driver *d)
 	if (d->disorder != NO_TASK && d->spans[0].lo > d->disorder)
 		return true;
 	return d->po->filter && output_waiting(d->out) > WAITING_MOST &&
-	    (d->reducing || d->job->kind == JOB_MAP);
+	    (d->phase != TASK_MAP || d->job->kind == JOB_MAP);
 }
 
 static void
@@ -222,14 +222,22 @@ drop_pending(struct worker_state *w, uint32_t task)
 	w->npending = n;
 }
 
+/* The phase whose output is the job's. */
+static enum task_kind
+last_phase(const struct job *job)
+{
+	return job->finish.argv != NULL ? TASK_FINISH :
+	    job->kind == JOB_SORT ? TASK_REDUCE : TASK_MAP;
+}
+
 /* Adds parts that are complete to the output, in order. */
 static void
 add_parts(struct driver *d)
 {
-	if (!d->reducing && d->job->kind == JOB_SORT)
+	if (d->phase != last_phase(d->job))
 		return;
 	for (; d->added < d->n && d->tasks[d->added].state == KEPT; d->added++)
-		if (!(d->reducing && d->job->outdir != NULL))
+		if (d->phase == TASK_MAP || d->job->outdir == NULL)
 			output_add(d->out, &d->tasks[d->added].part,
 			    d->tasks[d->added].partial);
 }
@@ -245,12 +253,14 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	t->records = r->read;
 	report_task(d, t, r, "ok");
 	d->unread += r->stats.unread;
-	if (!d->reducing) {
+	if (d->phase == TASK_MAP) {
 		d->in += r->split.len;
 		d->records += r->records;
 		d->map_out += r->stats.out;
 		if (d->job->kind == JOB_MAP)
 			d->outbytes += r->stats.out;
+	} else if (d->phase == TASK_FINISH) {
+		d->outbytes = r->stats.out;
 	} else {
 		d->outbytes += r->stats.out;
 		if (r->hot_weight > d->weight / 10) {
@@ -262,7 +272,7 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	}
 	d->unfinished--;
 	d->bar.done++;
-	d->bar.bytes += d->reducing ? r->stats.in : r->split.len;
+	d->bar.bytes += d->phase != TASK_MAP ? r->stats.in : r->split.len;
 	if (r->held) {
 		if (!w->holds)
 			w->held_from = r->task;
@@ -273,7 +283,7 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 		keep_held(d, w, UINT32_MAX);
 		keep_task(d, r->task);
 	}
-	if (d->po->unordered && (d->reducing || d->job->kind == JOB_MAP) &&
+	if (d->po->unordered && d->phase == last_phase(d->job) &&
 	    d->job->outdir == NULL)
 		output_add(d->out, &t->part, t->partial);
 	else
@@ -339,7 +349,7 @@ worker_died(struct driver *d, unsigned who)
 	r.fail = (struct failure){ .kind = FAIL_LOST,
 	    .code = -WTERMSIG(status), .exit = EXIT_KILLED };
 	if (w->task != NO_TASK && (w->kind == TASK_MAP ||
-	    w->kind == TASK_REDUCE)) {
+	    w->kind == TASK_REDUCE || w->kind == TASK_FINISH)) {
 		task_failed(d, &r);
 	} else if (w->task != NO_TASK && w->kind == TASK_MERGE) {
 		/* Its inputs are still there. */
@@ -678,15 +688,22 @@ merge_phase(struct driver *d)
 		qsort(d->runs, d->nruns, sizeof *d->runs, by_position);
 }
 
+/* Forgets the tasks of the phase before. */
 static void
-reduce_phase(struct driver *d)
+next_phase(struct driver *d, enum task_kind phase)
 {
 	free(d->tasks);
 	d->tasks = NULL;
 	d->n = d->cap = d->nspans = d->unfinished = 0;
-	parts_choose(d);
-	d->reducing = true;
+	d->phase = phase;
 	d->in_order = true;
+}
+
+static void
+reduce_phase(struct driver *d)
+{
+	next_phase(d, TASK_REDUCE);
+	parts_choose(d);
 	for (uint64_t p = 0; p < d->nparts; p++)
 		plan_add(d, &(struct split){ .nfiles = 1,
 		    .empty = d->nruns == 0 && p == 0 });
@@ -695,6 +712,60 @@ reduce_phase(struct driver *d)
 		hand_out_reduces(d);
 		step(d);
 	}
+}
+
+/* The parts that are not empty, as a message to the finish command: only its
+ * own output may lack a last delimiter. */
+static uint64_t
+list_parts(const struct driver *d, struct buf *list)
+{
+	struct part *last;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < d->n; i++) {
+		const struct task *t = d->tasks + i;
+
+		if (t->part.len == 0)
+			continue;
+		buf_put(list, &(struct part){ t->part, t->partial },
+		    sizeof(struct part));
+		n++;
+	}
+	if (n > 0 && d->phase == TASK_REDUCE) {
+		/* A reducer's last byte is its own. */
+		last = (struct part *)(void *)list->p + n - 1;
+		last->partial = false;
+	}
+	return n;
+}
+
+/* One command reads the whole output, in order; what it prints is the
+ * job's. */
+static void
+finish_phase(struct driver *d)
+{
+	struct buf list = {0};
+	uint64_t n = list_parts(d, &list), bytes = d->outbytes;
+	int who;
+
+	next_phase(d, TASK_FINISH);
+	plan_add(d, &(struct split){ .nfiles = 1 });
+	progress_phase(&d->bar, "finish", 1, bytes);
+	while (!d->failed && d->unfinished > 0) {
+		while (d->nspans > 0 && (who = crew_idle(d)) != -1) {
+			struct task *t = d->tasks;
+			struct task_msg msg = { .kind = TASK_FINISH, .n = n,
+			    .attempt = t->attempts, .expect = bytes,
+			    .split = t->split };
+
+			plan_next(d, (unsigned)who);
+			t->state = RUNNING;
+			t->begun = now_ns();
+			crew_give(d, (unsigned)who, &msg, &list);
+		}
+		step(d);
+	}
+	buf_free(&list);
 }
 
 static void
@@ -767,14 +838,14 @@ end_well(struct driver *d)
 {
 	struct job *job = d->job;
 
-	if (job->out == OUT_DIR && job->kind == JOB_MAP) {
+	if (job->out == OUT_DIR && d->phase == TASK_MAP) {
 		output_cut(d->out, d->po->reducers);
 	} else if (job->out == OUT_DIR) {
-		bool *partial = xzalloc(d->nparts, sizeof *partial);
+		bool *partial = xzalloc(d->n, sizeof *partial);
 
-		for (uint64_t p = 0; p < d->nparts; p++)
+		for (uint64_t p = 0; p < d->n; p++)
 			partial[p] = d->tasks[p].partial;
-		output_parts(d->out, partial, d->nparts);
+		output_parts(d->out, partial, d->n);
 		free(partial);
 	}
 	d->t_end = now_ns();
@@ -881,6 +952,9 @@ driver_run(struct job *job, struct plan_options *po)
 	if (job->kind == JOB_SORT && !d.failed)
 		reduce_phase(&d);
 	d.t_reduce = now_ns();
+	if (job->finish.argv != NULL && !d.failed)
+		finish_phase(&d);
+	d.t_finish = now_ns();
 	if (!d.failed)
 		drain(&d);
 	return d.failed ? end_failed(&d) : end_well(&d);

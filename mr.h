@@ -506,7 +506,7 @@ enum job_kind {
 enum output_kind { OUT_STDOUT, OUT_FILE, OUT_DIR };
 struct job {
 	enum job_kind kind;
-	struct command map, reduce;
+	struct command map, reduce, finish;
 	struct shape shape;
 	struct input input;
 	struct limits limits;
@@ -544,7 +544,9 @@ struct shared {
 	volatile struct pause_clock clock;
 	struct shared_worker worker[];
 };
-enum task_kind { TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE };
+enum task_kind {
+	TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE, TASK_FINISH,
+};
 struct reader {
 	const struct job *job;
 	struct split split;	/* aligned */
@@ -572,9 +574,10 @@ void reader_close(struct reader *);
 
 /* --------------------------------------------------------- taskenv.c */
 struct task_name {
-	const char *phase;	/* "map" or "reduce" */
+	const char *phase;	/* "map", "reduce" or "finish" */
 	uint32_t task, attempt;
-	bool sorted;		/* its input is a part of what was sorted */
+	uint64_t tasks;		/* of the phase; 0: not known yet */
+	bool later;		/* its input is none of the job's splits */
 };
 struct taskenv {
 	const struct job *job;
@@ -582,6 +585,7 @@ struct taskenv {
 	char **env;		/* with free places at its end for ours */
 	size_t nenv;
 };
+const char *phase_name(const struct job *, enum task_kind);
 void taskenv_begin(struct taskenv *, const struct job *, unsigned worker);
 char *const *taskenv_set(struct taskenv *, const struct task_name *,
     const struct split *);
@@ -596,11 +600,16 @@ struct run_range {		/* a part of a run */
 	struct run run;
 	uint64_t begin, end;	/* bytes of its data */
 };
+struct part {			/* of the output, before TASK_FINISH */
+	struct place at;
+	bool partial;		/* it lacks a last delimiter that it needs */
+};
 struct task_msg {
 	uint32_t kind, task, attempt;
 	uint32_t payload;	/* bytes that follow: n struct run_range and
-				 * two bounds, or the key before the split */
-	uint64_t n;		/* runs */
+				 * two bounds, or the key before the split,
+				 * or n struct part */
+	uint64_t n;		/* runs, or parts */
 	uint32_t lolen, hilen;	/* of the bounds, or NO_BOUND */
 	uint64_t nparts, expect;	/* of the job; bytes of output */
 	struct split split;
@@ -742,7 +751,7 @@ struct driver {
 	struct bounds *cuts;	/* of the parts */
 	uint64_t nparts;
 	size_t added;		/* parts added to the output */
-	bool reducing;
+	enum task_kind phase;	/* TASK_MAP, TASK_REDUCE or TASK_FINISH */
 	int64_t disorder;	/* the first task out of order, or NO_TASK */
 	uint64_t disorder_record;	/* in it */
 	bool hold;		/* nothing is printed before all is right */
@@ -757,7 +766,7 @@ struct driver {
 	uint64_t in, outbytes, records, unread, retries;
 	uint64_t runs_written, merges, passes, spilled, lost_workers;
 	uint64_t map_out, peak_kb, driver_ns;
-	int64_t t0, t_map, t_merge, t_reduce, t_end;
+	int64_t t0, t_map, t_merge, t_reduce, t_finish, t_end;
 	uint64_t map_tasks;
 	int64_t woke;
 	struct buf hot;		/* keys with much of the weight, as text */

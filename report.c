@@ -31,8 +31,8 @@ static void
 describe(const struct driver *d, const struct reply_msg *r, struct buf *b)
 {
 	const struct failure *f = &r->fail;
-	const struct command *c = d->reducing ? &d->job->reduce :
-	    &d->job->map;
+	const struct command *c = d->phase == TASK_FINISH ? &d->job->finish :
+	    d->phase == TASK_REDUCE ? &d->job->reduce : &d->job->map;
 	char name[32], t[24];
 
 	if (c->argv != NULL && f->kind != FAIL_INPUT &&
@@ -99,12 +99,12 @@ report_failure(struct driver *d, const struct task *t, const struct reply_msg *r
 	const struct split *s = r->split.len > 0 ? &r->split : &t->split;
 
 	buf_printf(&b, "%s: %s task %lu failed after %lu attempt%s: ",
-	    diag_name, d->reducing ? "reduce" : d->job->phase_name,
+	    diag_name, phase_name(d->job, d->phase),
 	    (unsigned long)r->task, (unsigned long)t->attempts,
 	    t->attempts == 1 ? "" : "s");
 	describe(d, r, &b);
 	buf_str(&b, "\n");
-	if (!d->reducing && !s->empty) {
+	if (d->phase == TASK_MAP && !s->empty) {
 		const char *name = d->job->input.files[s->file].name;
 
 		buf_printf(&b, "%s:   input ", diag_name);
@@ -145,7 +145,7 @@ report_task(struct driver *d, const struct task *t, const struct reply_msg *r,
 {
 	if (d->joblog != NULL)
 		fprintf(d->joblog, "%s\t%lu\t%lu\t%s\t%.3f\t%.3f\t%llu\t"
-		    "%llu\n", d->reducing ? "reduce" : d->job->phase_name,
+		    "%llu\n", phase_name(d->job, d->phase),
 		    (unsigned long)r->task, (unsigned long)t->attempts, result,
 		    (double)(t->begun - d->t0) / 1e9,
 		    (double)(now_ns() - t->begun) / 1e9,
@@ -173,6 +173,7 @@ report_plan(const struct driver *d)
 
 	show_command(&b, "map command", &job->map);
 	show_command(&b, "reduce command", &job->reduce);
+	show_command(&b, "finish command", &job->finish);
 	buf_printf(&b, "input: %zu file%s, %s%s\n", job->input.n,
 	    job->input.n == 1 ? "" : "s", human_bytes(job->input.bytes, t,
 	    sizeof t), job->input.nstreams > 0 ? " and what is read from "
@@ -249,6 +250,10 @@ report_summary(const struct driver *d)
 		    human_time(d->t_merge - d->t_map, b, sizeof b),
 		    human_time(d->t_reduce - d->t_merge, c, sizeof c));
 	}
+	if (job->finish.argv != NULL)
+		say("time of the finish command: %s, %s of output", human_time(
+		    d->t_finish - d->t_reduce, a, sizeof a),
+		    human_bytes(d->outbytes, b, sizeof b));
 	say("driver busy %s; peak memory of workers %s", human_time(
 	    (int64_t)d->driver_ns, a, sizeof a),
 	    human_bytes(d->peak_kb * 1024, e, sizeof e));

@@ -4,7 +4,7 @@
 
 #include "mr.h"
 
-enum { O_MAP = O_OWN, O_REDUCE };
+enum { O_MAP = O_OWN, O_REDUCE, O_FINISH };
 
 static const struct opt opts[] = {
 	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
@@ -13,6 +13,8 @@ static const struct opt opts[] = {
 	    "gets records in key order, whole groups", 0 },
 	{ O_REDUCE, 0, "reducer", "CMD", NULL, OPT_HIDDEN },
 	OPT_PER_KEY,
+	{ O_FINISH, 0, "finish", "CMD",
+	    "once, over the whole output, which it replaces", 0 },
 	{ O_OUTPUT, 'o', "output", "FILE",
 	    "replaced at success; may be an input", 0 },
 	{ O_OUTDIR, 'O', "output-dir", "DIR", "part-00000 ... in a new DIR", 0 },
@@ -68,6 +70,12 @@ check_effects(const struct setup *s)
 		{ O_BATCH, "--batch-size" },
 		{ O_COMPRESS, "--compress-program" },
 		{ O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
+	}, tasks[] = {
+		{ O_OK_EXIT, "--ok-exit" }, { O_RETRIES, "--retries" },
+		{ O_TIMEOUT, "--timeout" }, { O_STALL, "--stall" },
+		{ O_TASK_MEMORY, "--task-memory" },
+		{ O_STRICT, "--strict-input" }, { O_ENV, "--env" },
+		{ O_TAG, "--tag" },
 	};
 	const struct job *job = &s->job;
 
@@ -81,6 +89,13 @@ check_effects(const struct setup *s)
 		setup_needs(s, O_KEY_STDIN, "--key-on-stdin", "--per-key");
 	if (job->kind == JOB_MAP && job->out != OUT_DIR)
 		setup_needs(s, O_REDUCERS, "-R", "-r CMD or -O DIR");
+	if (job->finish.argv != NULL) {
+		setup_needs(s, O_UNORDERED, "--unordered",
+		    "output of several tasks (--finish makes it one)");
+		if (job->kind == JOB_MAP)
+			setup_needs(s, O_REDUCERS, "-R",
+			    "-r CMD (--finish makes one part)");
+	}
 	if (job->out != OUT_DIR)
 		setup_needs(s, O_OVERWRITE, "--overwrite", "-O DIR");
 	else
@@ -95,17 +110,11 @@ check_effects(const struct setup *s)
 		    "splits (--whole-file makes none)");
 	if (job->map.argv == NULL && job->whole_file)
 		refuse("--whole-file has no effect without -m CMD");
-	if (job->map.argv == NULL && job->reduce.argv == NULL) {
-		setup_needs(s, O_OK_EXIT, "--ok-exit", "-m CMD or -r CMD");
-		setup_needs(s, O_RETRIES, "--retries", "-m CMD or -r CMD");
-		setup_needs(s, O_TIMEOUT, "--timeout", "-m CMD or -r CMD");
-		setup_needs(s, O_STALL, "--stall", "-m CMD or -r CMD");
-		setup_needs(s, O_TASK_MEMORY, "--task-memory",
-		    "-m CMD or -r CMD");
-		setup_needs(s, O_STRICT, "--strict-input", "-m CMD or -r CMD");
-		setup_needs(s, O_ENV, "--env", "-m CMD or -r CMD");
-		setup_needs(s, O_TAG, "--tag", "-m CMD or -r CMD");
-	}
+	if (job->map.argv == NULL && job->reduce.argv == NULL &&
+	    job->finish.argv == NULL)
+		for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+			setup_needs(s, tasks[i].id, tasks[i].name,
+			    "-m CMD or -r CMD");
 }
 
 static int
@@ -124,12 +133,15 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			setup_shell(&s.job.map, o.value);
 		else if (id == O_REDUCE)
 			setup_shell(&s.job.reduce, o.value);
+		else if (id == O_FINISH)
+			setup_shell(&s.job.finish, o.value);
 		else
 			setup_option(&s, id, &o);
 	s.job.kind = s.job.reduce.argv != NULL ? JOB_SORT : JOB_MAP;
 	check_effects(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
-	    (status = command_check(&s.job.reduce, "-r", true)) != 0)
+	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
+	    (status = command_check(&s.job.finish, "--finish", true)) != 0)
 		return status;
 	setup_input(&s, o.operands, o.noperands);
 	return setup_run(&s);

@@ -23,6 +23,14 @@ extern char **environ;
 
 enum { OURS_MOST = 32 };	/* variables of an attempt */
 
+/* What tasks of a kind are called. */
+const char *
+phase_name(const struct job *job, enum task_kind kind)
+{
+	return kind == TASK_REDUCE ? "reduce" : kind == TASK_FINISH ?
+	    "finish" : job->phase_name;
+}
+
 static bool
 is_ours(const char *entry)
 {
@@ -131,7 +139,7 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
     const struct split *s)
 {
 	const struct job *job = e->job;
-	char letter = t->phase[0];
+	char letter = strcmp(t->phase, "map") == 0 ? 'm' : 'r';
 	size_t n = e->nenv;
 	unsigned long number = t->task, attempt = t->attempt;
 
@@ -144,9 +152,9 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
 	add(e, &n, xasprintf("mapreduce_job_id=%s", job->id));
 	add(e, &n, xasprintf("MR_PHASE=%s", t->phase));
 	add(e, &n, xasprintf("MR_TASK=%lu", number));
-	if (t->sorted || job->ntasks > 0)
-		add(e, &n, xasprintf("MR_TASKS=%llu", (unsigned long long)
-		    (t->sorted ? job->reducers : job->ntasks)));
+	if (t->tasks > 0)
+		add(e, &n, xasprintf("MR_TASKS=%llu",
+		    (unsigned long long)t->tasks));
 	add(e, &n, xasprintf("MR_ATTEMPT=%lu", attempt));
 	add(e, &n, xasprintf("MR_CPUS=%u", job->cpus_per_task));
 	if (job->reducers > 0)
@@ -158,9 +166,9 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
 	add(e, &n, xasprintf("mapreduce_task_ismap=%s", letter == 'm' ?
 	    "true" : "false"));
 	add(e, &n, xasprintf("mapreduce_task_partition=%lu", number));
-	if (letter == 'r')
+	if (strcmp(t->phase, "reduce") == 0)
 		add(e, &n, xasprintf("MR_PARTITION=%lu", number));
-	if (!t->sorted && !job->pack && !s->empty)
+	if (!t->later && !job->pack && !s->empty)
 		add_input(e, &n, s);
 	add(e, &n, xasprintf("TMPDIR=%s", e->tmpdir));
 	add(e, &n, xasprintf("MR_OUTPUT_DIR=%s", e->outdir));

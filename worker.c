@@ -206,8 +206,10 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 static struct task_name
 name_of(const struct worker *w, const struct task_msg *t)
 {
-	return (struct task_name){ t->kind == TASK_REDUCE ? "reduce" :
-	    w->job->phase_name, t->task, t->attempt, t->kind == TASK_REDUCE };
+	return (struct task_name){ .phase = phase_name(w->job, t->kind),
+	    .task = t->task, .attempt = t->attempt,
+	    .tasks = t->kind == TASK_FINISH ? 1 : t->kind == TASK_REDUCE ?
+	    w->job->reducers : w->job->ntasks, .later = t->kind != TASK_MAP };
 }
 
 static void
@@ -581,6 +583,38 @@ open_part(const struct job *job, uint32_t number)
 	return fd;
 }
 
+/* Makes a sink ready for a part: its file, if it is a part of the result and
+ * that is a directory, or its place in the store. */
+static void
+sink_open(struct worker *w, struct sink *sink, const struct task_msg *t,
+    bool result)
+{
+	if (result && w->job->outdir != NULL)
+		sink->fd = open_part(w->job, t->task);
+	else
+		store_pick(w->store, t->expect, sink->place);
+}
+
+/* Keeps what the sink has got, or forgets it. */
+static void
+sink_close(struct worker *w, struct sink *sink, bool ok,
+    struct reply_msg *reply)
+{
+	if (sink->fd != -1) {
+		if (!ok && ftruncate(sink->fd, 0) == -1)
+			die_errno("%s: emptying a part of the output",
+			    sink->name);
+		if (close(sink->fd) == -1)
+			die_errno("%s: writing a part of the output",
+			    sink->name);
+	} else if (ok) {
+		store_keep(w->store, sink->place);
+		reply->part = *sink->place;
+	}
+	if (!ok)
+		reply->kind = REPLY_FAILED;
+}
+
 static void
 do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
@@ -604,10 +638,7 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	bool ok = true, empty = merge_is_empty(m);
 
 	job->reducers = (unsigned)t->nparts;
-	if (job->outdir != NULL)
-		sink.fd = open_part(job, t->task);
-	else
-		store_pick(w->store, t->expect, &part);
+	sink_open(w, &sink, t, job->finish.argv == NULL);
 	if (job->reduce.argv != NULL && (!empty || t->split.empty)) {
 		struct attempt a;
 
@@ -624,22 +655,56 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	}
 	reply.records = replay_records(text);
 	reply.hot_weight = replay_hot(text, &w->hot);
-	if (sink.fd != -1) {
-		if (!ok && ftruncate(sink.fd, 0) == -1)
-			die_errno("%s: emptying a part of the output",
-			    sink.name);
-		if (close(sink.fd) == -1)
-			die_errno("%s: writing a part of the output",
-			    sink.name);
-	} else if (ok) {
-		store_keep(w->store, &part);
-		reply.part = part;
-	}
-	if (!ok)
-		reply.kind = REPLY_FAILED;
+	sink_close(w, &sink, ok, &reply);
 	replay_free(text);
 	merge_free(m);
 	free(in);
+	answer(w, &reply);
+}
+
+struct parts {			/* that the finish command reads */
+	const struct job *job;
+	const struct part *v;
+	uint64_t n, next;
+};
+
+static int
+parts_segment(void *arg, struct segment *seg, struct buf *why)
+{
+	struct parts *p = arg;
+	const struct part *x = p->v + p->next;
+
+	(void)why;
+	if (p->next == p->n)
+		return 0;
+	p->next++;
+	*seg = (struct segment){ store_fd(p->job->stores + x->at.store,
+	    &x->at), x->at.off, x->at.off + x->at.len, x->partial };
+	return 1;
+}
+
+/* The command that reads the output of all others. */
+static void
+do_finish(struct worker *w, const struct task_msg *t, struct buf *payload)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct parts parts = { w->job, (const void *)payload->p, t->n, 0 };
+	struct place part = { .store = (uint16_t)w->me };
+	struct sink sink = { .fd = -1, .store = w->store, .place = &part,
+	    .name = w->job->outpath };
+	struct attempt a;
+	bool ok;
+
+	sink_open(w, &sink, t, true);
+	attempt_prepare(w, &a, &w->job->finish, t, &t->split);
+	a.sink = sink;
+	a.src.kind = SOURCE_SEGMENTS;
+	a.src.segment = parts_segment;
+	a.src.arg = &parts;
+	attempt_run(&a);
+	ok = attempt_close(w, &a, t, &reply);
+	reply.partial = a.stats.partial;
+	sink_close(w, &sink, ok, &reply);
 	answer(w, &reply);
 }
 
@@ -704,6 +769,9 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 			break;
 		case TASK_REDUCE:
 			do_reduce(&w, &t, &payload);
+			break;
+		case TASK_FINISH:
+			do_finish(&w, &t, &payload);
 			break;
 		}
 	}

@@ -101,9 +101,9 @@ of_manual() {
 		sort -u >manual
 	echo record >in
 	mr run -m 'env >&3; env >map' -r 'env >reduce' in 3>/dev/null
-	mr run --per-key -r 'env >key' in
+	mr run --per-key -r 'env >key' --finish 'env >finish' in
 	unset MR_TEST_MARK MR TMPDIR
-	cat map reduce key | sed 's/=.*//' | sort -u |
+	cat map reduce key finish | sed 's/=.*//' | sort -u |
 		comm -23 - <(env | sed 's/=.*//' | sort) |
 		grep -vxE 'MR|MR_TEST_MARK|PWD|OLDPWD|SHLVL|_' | diff manual -
 }

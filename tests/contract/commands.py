@@ -112,6 +112,10 @@ END { if (NR) print p "\\t" n "\\t" s }'""",
     return c
 
 
+# Commands of --finish, which may do anything with the whole output.
+FINISHERS = ("cat", "tac", SLURP, "wc -c", "head -n 3", "true", "cat -n",
+             "sort -r", "cat; printf end", "tail -c 1 | od -c")
+
 # Commands of --per-key: some are done before their input is.
 PER_KEY = (
     "cat",

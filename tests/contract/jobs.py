@@ -4,7 +4,7 @@ import os
 import random
 import sys
 
-from commands import FLAKY, PER_KEY, mappers, perl, reducers
+from commands import FINISHERS, FLAKY, PER_KEY, mappers, perl, reducers
 from records import (ALPHABETS, NAMES, Operand, complete, key_of, make_operands,
                      make_records, records_of, scatter)
 
@@ -43,6 +43,7 @@ class Job:
     unsorted: bool = False      # what mr reduce is given, to refuse it
     fold: bool = False          # the options stand behind the operands
     unordered: bool = False
+    finish: str = ""
     per_key: str = ""           # how the reducer gets its key: env or stdin
     nofile: int = 0             # ulimit -n, if not 0
 
@@ -202,10 +203,12 @@ def make_run(rng, job, total, text, big, maponly):
             o.append(["--whole-file"])
         elif x < 0.3:
             o.append(["--pack"])
-    if not maponly or job.out == "dir":
+    if rng.random() < 0.1:
+        job.finish = rng.choice(FINISHERS)
+    if not maponly or job.out == "dir" and not job.finish:
         if rng.random() < 0.5:
             job.parts = rng.randint(1, 20)
-    if job.out == "stdout" and rng.random() < 0.05:
+    if job.out == "stdout" and not job.finish and rng.random() < 0.05:
         job.unordered = True
     if total and rng.random() < 0.05:
         o.append(["--nonempty"])

@@ -60,6 +60,7 @@ def stages(job, names):
     if job.kind == "run":
         o += ["-m", mapper] if job.mapper is not None else []
         o += ["-r", reducer] if job.reducer is not None else []
+        o += ["--finish", flaky(job.flaky, job.finish)] * bool(job.finish)
     if any(n.startswith("-") and n != "-" for n in names):
         return [["mr", job.kind, *o, "--", *names]]
     if job.fold:
@@ -79,8 +80,10 @@ def reference(job):
         sort = "LC_ALL=C sort%s -u" % z
     elif job.kind == "sort" and job.flags in (["-c"], ["-C"]):
         sort += " -C"
+    finish = " | " + sh(job.finish) if job.finish else ""
     if job.kind == "map" or job.kind == "run" and job.reducer is None:
-        return "%s <whole >expected" % sh(job.mapper)
+        # The records of a map's output are whole.
+        return "%s <whole%s >expected" % (sh(job.mapper), finish)
     if job.kind == "sort":
         return "%s <whole >expected" % sort
     reducer = sh(job.reducer)
@@ -89,7 +92,8 @@ def reference(job):
                                          quote(job.reducer))
     if job.kind == "reduce":
         return "%s <whole >expected" % reducer
-    return "%s <whole | %s | %s >expected" % (sh(job.mapper), sort, reducer)
+    return "%s <whole | %s | %s%s >expected" % (sh(job.mapper), sort, reducer,
+                                                finish)
 
 
 def quote(word):
