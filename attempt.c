@@ -247,14 +247,13 @@ input_short(struct state *s, const char *why)
 	input_failed(s, &b);
 }
 
-/* Whether a segment should end with a delimiter and does not. */
-bool
-segment_lacks_end(const struct segment *s, unsigned char delim)
+/* Bytes that a segment lacks at its end, and should be given. */
+size_t
+segment_lacks(const struct segment *s, const struct form *form,
+    const unsigned char **what)
 {
-	unsigned char last;
-
-	return s->complete && s->end > 0 &&
-	    pread_full(s->fd, &last, 1, s->end - 1) == 1 && last != delim;
+	return s->complete ? form_lacks(form, s->fd, s->begin, s->end, what) :
+	    0;
 }
 
 /* Puts the next bytes into feed.buf.  False if there are none now. */
@@ -264,6 +263,7 @@ feed_more(struct state *s)
 	struct feed *f = &s->feed;
 	struct source *src = &s->a->src;
 	struct buf why = {0};
+	const unsigned char *lacks;
 	ssize_t n;
 	int got;
 
@@ -309,12 +309,11 @@ feed_more(struct state *s)
 		return true;
 	}
 	f->have_seg = false;
-	if (segment_lacks_end(&f->seg, s->a->delim)) {
-		f->buf[0] = s->a->delim;
-		f->n = 1;
-		return true;
-	}
-	return feed_more(s);
+	f->n = segment_lacks(&f->seg, s->a->form, &lacks);
+	if (f->n == 0)
+		return feed_more(s);
+	memcpy(f->buf, lacks, f->n);
+	return true;
 }
 
 /* Feeds until the pipe is full or a good portion is done. */
@@ -433,7 +432,7 @@ drain_stdout(struct state *s)
 			return;
 		}
 		a->stats.out += (uint64_t)n;
-		a->stats.partial = p[n - 1] != a->delim;
+		a->stats.partial = p[n - 1] != a->fmt->delim;
 		s->moved = 0;
 		if (a->sink.collect != NULL)
 			collect_filled(a->sink.collect, (size_t)n);

@@ -74,6 +74,73 @@ buf_escaped(struct buf *b, const void *data, size_t len)
 			buf_put(b, p + i, 1);
 }
 
+static int
+hex_digit(unsigned char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ?
+	    c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* Bytes of the number at p[0..len), in base 8 or 16 and of at most so many
+ * digits; its value goes to *x. */
+static size_t
+escaped_number(const unsigned char *p, size_t len, int base, size_t most,
+    unsigned *x)
+{
+	size_t n = 0;
+
+	*x = 0;
+	for (; n < most && n < len; n++) {
+		int digit = hex_digit(p[n]);
+
+		if (digit < 0 || digit >= base)
+			break;
+		*x = *x * (unsigned)base + (unsigned)digit;
+	}
+	return n;
+}
+
+/* Appends data with the escapes of C (\n \0 \x41 ...) resolved.  Returns
+ * len, or where the first thing stands that begins like an escape and is
+ * none; what stands before it has been appended. */
+size_t
+buf_unescaped(struct buf *b, const void *data, size_t len)
+{
+	static const char letters[] = "abfnrtv\\\"'?";
+	static const char bytes[] = "\a\b\f\n\r\t\v\\\"'?";
+	const unsigned char *p = data, *q;
+	const char *letter;
+	size_t at = 0;
+
+	for (;;) {
+		size_t n;
+		unsigned x;
+
+		q = len == at ? NULL : memchr(p + at, '\\', len - at);
+		buf_put(b, p + at, q == NULL ? len - at : (size_t)(q - p) - at);
+		if (q == NULL)
+			return len;
+		at = (size_t)(q - p);
+		letter = len - at < 2 || q[1] == '\0' ? NULL :
+		    strchr(letters, q[1]);
+		if (letter != NULL) {
+			buf_put(b, bytes + (letter - letters), 1);
+			at += 2;
+			continue;
+		}
+		n = escaped_number(q + 1, len - at - 1, 8, 3, &x);
+		if (n == 0 && len - at > 1 && q[1] == 'x') {
+			n = escaped_number(q + 2, len - at - 2, 16, 2, &x);
+			n += n > 0;
+		}
+		if (n == 0 || x > 255)
+			return at;
+		*buf_reserve(b, 1) = (unsigned char)x;
+		b->len++;
+		at += 1 + n;
+	}
+}
+
 /* Forgets the contents and keeps the memory. */
 void
 buf_reset(struct buf *b)

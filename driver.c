@@ -480,6 +480,8 @@ step(struct driver *d)
 	if (d->stream != NULL && d->disorder == NO_TASK &&
 	    d->stream_blocks < 2 * d->nw + 1 && !d->failed)
 		p[in].fd = stream_fd(d->stream);
+	if (d->cutting != NULL && !d->failed)
+		wait = 0;
 	if (next > 0 && wait != 0)
 		wait = next > now ? next - now : 0;
 	if (d->deadline > 0 && wait != 0 &&
@@ -497,6 +499,8 @@ step(struct driver *d)
 			take_reply(d, i);
 	if (p[in].revents != 0 && d->stream != NULL)
 		plan_read(d);
+	if (d->cutting != NULL && !d->failed)
+		plan_cut(d);
 	if (p[out].revents & POLLERR && !d->failed) {
 		/* Nobody reads any more: a write will say so. */
 		clean_up();
@@ -892,6 +896,8 @@ driver_run(struct job *job, struct plan_options *po)
 	if (po->dry_run) {
 		if (job->input.nstreams == 0)
 			plan_more(&d);
+		while (d.cutting != NULL)
+			plan_cut(&d);
 		crew_new(&d);
 		report_plan(&d);
 		return EXIT_OK;

@@ -13,50 +13,76 @@
 
 enum { LOOK = 64 * KiB };	/* bytes read at a time to find a record */
 
-/* Where the first record that begins at or after off begins; size if there
- * is none.  Returns UINT64_MAX and errno if reading fails. */
-static uint64_t
-record_start(const struct format *f, int fd, uint64_t off, uint64_t size)
+/* Bytes of a file's first line, its delimiter with them.  UINT64_MAX and
+ * errno if it cannot be read. */
+uint64_t
+input_header(const struct form *form, int fd, uint64_t size)
 {
-	unsigned char *p;
+	unsigned char *p = xrealloc(NULL, LOOK, 1), *nl = NULL;
+	uint64_t at = 0;
 
-	if (off == 0 || off >= size)
-		return off < size ? off : size;
-	p = xrealloc(NULL, LOOK, 1);
-	off--;			/* a record ends there: one begins at off */
-	while (off < size) {
-		size_t want = size - off < LOOK ? (size_t)(size - off) : LOOK;
-		ssize_t n = pread_full(fd, p, want, off);
-		size_t end;
+	while (at < size && nl == NULL) {
+		ssize_t n = pread_full(fd, p, size - at < LOOK ?
+		    (size_t)(size - at) : LOOK, at);
 
 		if (n <= 0) {
-			free(p);
-			return n == 0 ? size : UINT64_MAX;
+			at = n == 0 ? size : UINT64_MAX;
+			break;
 		}
-		end = record_end(f, p, (size_t)n);
-		if (end > 0) {
-			free(p);
-			return off + end;
-		}
-		off += (uint64_t)n;
+		nl = memchr(p, form->delim, (size_t)n);
+		at += nl == NULL ? (uint64_t)n : (uint64_t)(nl + 1 - p);
 	}
 	free(p);
-	return size;
+	return at;
+}
+
+/* Where the first record that begins at or after off begins, in a file
+ * whose records begin at base; size if there is none.  Returns UINT64_MAX
+ * and errno if reading fails. */
+static uint64_t
+record_start(const struct form *form, int fd, uint64_t off, uint64_t base,
+    uint64_t size)
+{
+	size_t back = form->kind == FORM_PATTERN ? form->end.len : 1;
+	unsigned char *p;
+	struct cutter c;
+	uint64_t found = size;
+
+	if (off <= base || off >= size)
+		return off <= base ? base : size;
+	p = xrealloc(NULL, LOOK, 1);
+	/* One begins at off if another ends there. */
+	cutter_begin(&c, form, off - base > back ? off - back : base);
+	while (c.at < size) {
+		ssize_t n = pread_full(fd, p, size - c.at < LOOK ?
+		    (size_t)(size - c.at) : LOOK, c.at);
+
+		if (n < 0)
+			found = UINT64_MAX;
+		if (n <= 0)
+			break;
+		if (cutter_look(&c, p, (size_t)n, off, UINT64_MAX)) {
+			found = c.end;
+			break;
+		}
+	}
+	free(p);
+	return found;
 }
 
 /* Makes a split of the open file begin and end on a record.  -1 and errno
  * if the file cannot be read. */
 int
-split_align(const struct format *f, int fd, struct split *s, uint64_t size)
+split_align(const struct form *form, int fd, struct split *s, uint64_t size)
 {
 	uint64_t begin, end;
 
 	if (s->exact)
 		return 0;
-	begin = record_start(f, fd, s->off, size);
+	begin = record_start(form, fd, s->off, s->head, size);
 	end = begin == UINT64_MAX ? begin :
 	    begin >= s->off + s->len ? begin :
-	    record_start(f, fd, s->off + s->len, size);
+	    record_start(form, fd, s->off + s->len, s->head, size);
 	if (end == UINT64_MAX)
 		return -1;
 	s->off = begin;
@@ -69,8 +95,10 @@ split_align(const struct format *f, int fd, struct split *s, uint64_t size)
 static uint64_t
 record_before(const struct format *f, int fd, uint64_t off, uint64_t size)
 {
+	struct form form = form_of(f);
+
 	for (uint64_t back = 1024; off > back; back *= 4) {
-		uint64_t at = record_start(f, fd, off - back, size);
+		uint64_t at = record_start(&form, fd, off - back, 0, size);
 
 		if (at == UINT64_MAX || at < off)
 			return at;

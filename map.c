@@ -5,7 +5,7 @@
 static const struct opt opts[] = {
 	{ O_COMMAND, 'c', "command", "STRING", "run STRING by the shell", 0 },
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
-	OPT_JOBS, OPT_BLOCK, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
+	OPT_JOBS, OPT_BLOCK, OPT_FORM, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,
@@ -30,6 +30,7 @@ map_main(const struct cmd *c, int argc, char *argv[])
 	status = setup_command(&s, line, &o);
 	if (status != 0)
 		return status;
+	setup_form(&s);
 	setup_input(&s, NULL, 0);
 	return setup_run(&s);
 }

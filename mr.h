@@ -136,6 +136,7 @@ void buf_str(struct buf *, const char *);
 void buf_printf(struct buf *, const char *, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));
 void buf_escaped(struct buf *, const void *, size_t);
+size_t buf_unescaped(struct buf *, const void *, size_t);
 void buf_reset(struct buf *);
 void buf_free(struct buf *);
 
@@ -239,6 +240,40 @@ size_t record_end(const struct format *, const unsigned char *, size_t len);
 size_t key_length(const struct format *, const unsigned char *, size_t len);
 int key_compare(const void *, size_t, const void *, size_t);
 
+/* ------------------------------------------------------------ form.c */
+enum form_kind { FORM_LINES, FORM_PATTERN };
+enum form_header { HEADER_NONE, HEADER_SKIP, HEADER_REPEAT };
+enum { FORM_MOST = 4096 };	/* bytes that --recend may have */
+struct form {
+	enum form_kind kind;
+	unsigned char delim;	/* of lines */
+	uint32_t lines;		/* in a record */
+	struct buf end;		/* FORM_PATTERN: what ends a record; */
+	struct buf pattern;	/* with what must begin the next */
+	uint32_t *border;
+	uint64_t records;	/* of a task; 0: by bytes */
+	enum form_header header;
+};
+struct cutter {
+	const struct form *form;
+	uint64_t at;		/* the next byte to look at */
+	uint64_t end;		/* where the last whole record ends */
+	uint64_t records;	/* whole ones */
+	uint32_t lines;		/* whole ones of the present record */
+	uint32_t matched;	/* bytes of the pattern that end before at */
+	bool begun;		/* a line is not whole */
+};
+struct form form_of(const struct format *);
+void form_set_pattern(struct form *, struct buf end, struct buf start);
+bool form_is_serial(const struct form *);
+bool form_is_plain(const struct form *);
+size_t form_lacks(const struct form *, int fd, uint64_t begin, uint64_t end,
+    const unsigned char **);
+void cutter_begin(struct cutter *, const struct form *, uint64_t at);
+bool cutter_look(struct cutter *, const unsigned char *, size_t len,
+    uint64_t upto, uint64_t records);
+bool cutter_whole(const struct cutter *, struct buf *why);
+
 /* ------------------------------------------------------- partition.c */
 uint64_t partition_hash(const void *key, size_t len);
 uint32_t partition_of(const void *key, size_t len, uint32_t n);
@@ -272,13 +307,16 @@ int file_open(const struct file *, char *why, size_t whylen);
 struct split {
 	uint32_t file, nfiles;	/* nfiles over 1: small files packed together */
 	uint64_t off, len;	/* nominal; records begin within them */
+	uint64_t head;		/* bytes of the file's header, with --header */
 	struct place spool;	/* where a stream's block is */
+	struct place head_spool;	/* and its header, to be repeated */
 	bool stream;		/* in the spool; exact */
 	bool exact;		/* off and len are on records already */
 	bool empty;		/* the one task of an empty input */
 	bool whole;		/* an empty file that is a task all the same */
 };
-int split_align(const struct format *, int fd, struct split *, uint64_t size);
+uint64_t input_header(const struct form *, int fd, uint64_t size);
+int split_align(const struct form *, int fd, struct split *, uint64_t size);
 uint64_t group_boundary(const struct format *, int fd, uint64_t off,
     uint64_t size);
 bool key_before(const struct format *, int fd, uint64_t off, struct buf *);
@@ -425,7 +463,8 @@ enum source_kind {
 struct segment {
 	int fd;
 	uint64_t off, end;
-	bool complete;		/* a missing last delimiter is supplied */
+	bool complete;		/* what it lacks at its end is supplied */
+	uint64_t begin;		/* then: where its file's records begin */
 };
 struct source {
 	enum source_kind kind;
@@ -476,7 +515,8 @@ struct attempt {
 	const struct limits *limits;
 	struct source src;
 	struct sink sink;
-	unsigned char delim;
+	const struct form *form;	/* of the input */
+	const struct format *fmt;	/* of the output */
 	int abort_fd;		/* readable: the driver wants us to stop */
 	volatile int32_t *group;	/* the task's process group, for others */
 	const volatile struct pause_clock *clock;
@@ -485,7 +525,8 @@ struct attempt {
 	struct failure fail;
 	bool aborted;
 };
-bool segment_lacks_end(const struct segment *, unsigned char delim);
+size_t segment_lacks(const struct segment *, const struct form *,
+    const unsigned char **);
 void sink_put(const struct sink *, const void *, size_t);
 void attempt_run(struct attempt *);
 
@@ -508,6 +549,7 @@ struct job {
 	enum job_kind kind;
 	struct command map, reduce, finish;
 	struct shape shape;
+	struct form form;
 	struct input input;
 	struct limits limits;
 	struct store *stores;		/* nworkers, then the spool */
@@ -553,9 +595,11 @@ struct reader {
 	uint32_t next;		/* file, when several are packed */
 	int fd;			/* -1, or of the file that is open: */
 	const struct file *file;
-	bool begun;
+	bool headed, begun;	/* the header, the rest has been given */
 	struct segment seg;	/* for reader_read */
 	bool in_segment;
+	const unsigned char *lacks;	/* what the last segment still lacks */
+	size_t nlacks;
 	/* For sorted input: */
 	unsigned char *win;
 	size_t given, checked, n, cap;	/* given <= checked <= n */
@@ -638,12 +682,20 @@ int message_recv(int fd, void *, size_t);
 /* ---------------------------------------------------------- stream.c */
 struct stream;
 struct stream *stream_open(const char *name, const struct format *,
-    struct store *spool, uint16_t spool_id, size_t block, bool groups,
-    bool uncut);
+    const struct form *, struct store *spool, uint16_t spool_id, size_t block,
+    bool groups, bool uncut);
 int stream_fd(const struct stream *);
 void stream_set_block(struct stream *, size_t);
 int stream_read(struct stream *, struct split *, struct buf *before);
+bool stream_next(struct stream *, struct split *);
 void stream_close(struct stream *);
+
+/* ------------------------------------------------------------ cuts.c */
+struct cuts;
+struct cuts *cuts_open(const struct form *, const struct file *,
+    uint32_t number, uint64_t head, uint64_t block);
+int cuts_next(struct cuts *, struct split *);
+void cuts_close(struct cuts *);
 
 /* -------------------------------------------------------- progress.c */
 struct progress {
@@ -737,6 +789,7 @@ struct driver {
 	size_t nspans, cap_spans;
 	size_t file;		/* the next operand to plan */
 	struct stream *stream;
+	struct cuts *cutting;	/* of a file that is cut from its front */
 	size_t stream_blocks;	/* handed out or waiting */
 	size_t stream_block_size;
 	uint64_t stream_bytes;
@@ -786,6 +839,7 @@ uint64_t plan_block_size(const struct driver *);
 void plan_advise(const struct driver *);
 struct task *plan_add(struct driver *, const struct split *);
 void plan_more(struct driver *);
+void plan_cut(struct driver *);
 void plan_read(struct driver *);
 int64_t plan_next(struct driver *, unsigned who);
 void plan_again(struct driver *, uint32_t lo, uint32_t hi, int owner);
@@ -815,6 +869,7 @@ enum {				/* ids of options that several share */
 	O_TAG, O_ENV, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM,
+	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER,
 	O_OWN,			/* from here on: a subcommand's own */
 };
 #define OPT_JOBS { O_JOBS, 'j', "jobs", "N", \
@@ -831,6 +886,15 @@ enum {				/* ids of options that several share */
 #define OPT_ZERO { O_ZERO, 'z', "zero-terminated", NULL, \
     "records end with NUL, not with a newline", 0 }, \
     { O_ZERO, '0', NULL, NULL, NULL, OPT_HIDDEN }
+#define OPT_FORM { O_LINES, 'L', "lines", "N", \
+    "a record of the input is N lines (FASTQ: 4)", 0 }, \
+    { O_RECSTART, 0, "recstart", "STRING", \
+    "one begins with a line that begins so (FASTA: '>')", 0 }, \
+    { O_RECEND, 0, "recend", "STRING", \
+    "one ends with STRING (paragraphs: '\\n\\n')", 0 }, \
+    { O_HEADER, 0, "header", "HOW", \
+    "the first line of a file: skip, or repeat it", 0 }, \
+    { O_RECORDS, 'N', "records", "N", "records of a task", 0 }
 #define OPT_KEYS { O_SEP, 't', "field-separator", "C", \
     "one byte between fields (default TAB)", 0 }, \
     { O_FIELDS, 0, "key-fields", "N", \
@@ -873,11 +937,13 @@ struct setup {
 	size_t ninputs;
 	const char *list;	/* of --files-from or --files0-from */
 	bool given[O_OWN];	/* options, by id */
+	struct buf recstart, recend;
 };
 void setup_begin(struct setup *, const char *what);
 bool setup_option(struct setup *, int id, const struct optscan *);
 void setup_needs(const struct setup *, int id, const char *name,
     const char *lacks);
+void setup_form(struct setup *);
 void setup_input(struct setup *, char *const *names, int n);
 void setup_shell(struct command *, const char *line);
 void setup_argv(struct command *, char **argv);

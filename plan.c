@@ -17,6 +17,7 @@
 
 #define BLOCK_MOST ((uint64_t)64 * MiB)
 enum { SMALL = MiB / 2, SMALL_MOST = 10000 };	/* bytes; files */
+enum { MANY_TASKS = 100000, CUTS_MOST = 1000 };
 
 /* A command a key takes long for few bytes. */
 static uint64_t
@@ -117,18 +118,91 @@ plan_add(struct driver *d, const struct split *s)
 
 /* Splits of a file by its size alone; workers find the records. */
 static void
-plan_blocks(struct driver *d, uint32_t file)
+plan_blocks(struct driver *d, uint32_t file, uint64_t head)
 {
 	uint64_t size = d->job->input.files[file].size;
-	uint64_t n = (size + d->block - 1) / d->block, each;
+	uint64_t n = (size - head + d->block - 1) / d->block, each;
 
 	if (n == 0)
 		return;
-	each = (size + n - 1) / n;
-	for (uint64_t off = 0; off < size; off += each)
+	each = (size - head + n - 1) / n;
+	for (uint64_t off = head; off < size; off += each)
 		plan_add(d, &(struct split){ .file = file, .nfiles = 1,
 		    .off = off, .len = size - off < each ? size - off :
-		    each });
+		    each, .head = head });
+}
+
+/* Bytes of a file that stand before its records. */
+static uint64_t
+plan_header(struct driver *d, uint32_t file)
+{
+	const struct job *job = d->job;
+	const struct file *f = job->input.files + file;
+	uint64_t head;
+	char why[200];
+	int fd;
+
+	if (job->form.header == HEADER_NONE)
+		return 0;
+	fd = file_open(f, why, sizeof why);
+	if (fd == -1)
+		die("%s: %s", f->name, why);
+	head = input_header(&job->form, fd, f->size);
+	if (head == UINT64_MAX)
+		die_errno("%s", f->name);
+	close(fd);
+	return head;
+}
+
+/* More tasks than anybody wants are a misunderstanding. */
+static void
+note_many(struct driver *d)
+{
+	if (d->n == MANY_TASKS + 1 && d->job->form.records > 0 &&
+	    !d->po->quiet)
+		say("note: over %d tasks of %llu record%s each (-N); if N "
+		    "lines are to be one record, that is -L N", MANY_TASKS,
+		    (unsigned long long)d->job->form.records,
+		    d->job->form.records == 1 ? "" : "s");
+}
+
+/* Looks on through a file that must be cut from its front. */
+void
+plan_cut(struct driver *d)
+{
+	struct split s;
+	int got = 1;
+
+	for (int i = 0; i < CUTS_MOST && got == 1; i++) {
+		got = cuts_next(d->cutting, &s);
+		if (s.len > 0) {
+			plan_add(d, &s);
+			note_many(d);
+		}
+	}
+	if (got != -1)
+		return;
+	cuts_close(d->cutting);
+	d->cutting = NULL;
+	d->file++;
+	plan_more(d);
+}
+
+/* Looks through a small file, which will not be cut. */
+static void
+check_records(struct driver *d, uint32_t file)
+{
+	struct job *job = d->job;
+	struct cuts *c;
+	struct split s;
+
+	if (!form_is_serial(&job->form))
+		return;
+	c = cuts_open(&job->form, job->input.files + file, file,
+	    plan_header(d, file), UINT64_MAX);
+	while (cuts_next(c, &s) != -1)
+		;
+	cuts_close(c);
 }
 
 /* Splits of a sorted file, cut between groups. */
@@ -160,23 +234,45 @@ plan_groups(struct driver *d, uint32_t file)
 	close(fd);
 }
 
+/* Splits of a plain file that is not sorted. */
+static void
+plan_file(struct driver *d, uint32_t file)
+{
+	struct job *job = d->job;
+	uint64_t head = plan_header(d, file);
+
+	if (form_is_serial(&job->form) &&
+	    head < job->input.files[file].size) {
+		d->cutting = cuts_open(&job->form, job->input.files + file, file,
+		    head, d->block);
+		return;			/* plan_cut goes on */
+	}
+	plan_blocks(d, file, head);
+	d->file++;
+}
+
 /* Small files that follow each other, up to a block together. */
 static void
 plan_packed(struct driver *d)
 {
 	const struct input *in = &d->job->input;
 	uint32_t first = (uint32_t)d->file;
-	uint64_t sum = 0;
+	uint64_t sum = 0, head = 0;
 
-	while (d->file < in->n && !in->files[d->file].stream &&
-	    (d->file == first ||
-	    sum + in->files[d->file].size <= d->block))
-		sum += in->files[d->file++].size;
-	if (d->file - first == 1 && in->files[first].size > d->block) {
-		plan_blocks(d, first);
+	if (in->files[first].size > d->block) {
+		plan_file(d, first);
 		return;
 	}
-	if (sum > 0)
+	while (d->file < in->n && !in->files[d->file].stream &&
+	    sum + in->files[d->file].size <= d->block) {
+		check_records(d, (uint32_t)d->file);
+		head = plan_header(d, (uint32_t)d->file);
+		sum += in->files[d->file++].size - head;
+	}
+	if (sum > 0 && d->file - first == 1)
+		plan_add(d, &(struct split){ .file = first, .nfiles = 1,
+		    .off = head, .len = sum, .head = head, .exact = true });
+	else if (sum > 0)
 		plan_add(d, &(struct split){ .file = first,
 		    .nfiles = (uint32_t)(d->file - first), .len = sum,
 		    .exact = true });
@@ -196,7 +292,8 @@ plan_more(struct driver *d)
 {
 	struct job *job = d->job;
 
-	while (d->stream == NULL && d->file < job->input.n) {
+	while (d->stream == NULL && d->cutting == NULL &&
+	    d->file < job->input.n) {
 		struct file *f = job->input.files + d->file;
 
 		if (f->stream) {
@@ -204,6 +301,7 @@ plan_more(struct driver *d)
 				tell_tty();
 			buf_reset(&d->before);
 			d->stream = stream_open(f->name, &job->shape.fmt,
+			    &job->form,
 			    job->stores + d->nw, (uint16_t)d->nw,
 			    d->po->block != 0 ? d->po->block :
 			    block_least(job) < d->stream_block_size ?
@@ -224,15 +322,34 @@ plan_more(struct driver *d)
 			    .len = f->size, .exact = true, .whole = true });
 		else if (job->check_order || job->grouped)
 			plan_groups(d, (uint32_t)d->file);
-		else
-			plan_blocks(d, (uint32_t)d->file);
+		else {
+			plan_file(d, (uint32_t)d->file);
+			continue;
+		}
 		d->file++;
 	}
-	if (d->stream != NULL || d->planned)
+	if (d->stream != NULL || d->cutting != NULL || d->planned)
 		return;
 	d->planned = true;
 	if (d->n == 0)
 		plan_add(d, &(struct split){ .nfiles = 1, .empty = true });
+}
+
+/* A block of the stream is a task. */
+static void
+add_block(struct driver *d, struct split *s)
+{
+	struct task *t;
+
+	s->file = (uint32_t)d->file;
+	t = plan_add(d, s);
+	note_many(d);
+	buf_put(&t->before, d->before.p, d->before.len);
+	d->stream_blocks++;
+	d->stream_bytes += s->len;
+	/* The first blocks are small, so that work starts early. */
+	if (d->po->block == 0 && d->stream_bytes > 16 * MiB)
+		stream_set_block(d->stream, d->stream_block_size);
 }
 
 /* Reads the stream once. */
@@ -244,18 +361,10 @@ plan_read(struct driver *d)
 
 	if (got == -2)
 		die_errno("%s", d->job->input.files[d->file].name);
-	if (s.len > 0) {
-		struct task *t;
-
-		s.file = (uint32_t)d->file;
-		t = plan_add(d, &s);
-		buf_put(&t->before, d->before.p, d->before.len);
-		d->stream_blocks++;
-		d->stream_bytes += s.len;
-		/* The first blocks are small, so that work starts early. */
-		if (d->po->block == 0 && d->stream_bytes > 16 * MiB)
-			stream_set_block(d->stream, d->stream_block_size);
-	}
+	if (s.len > 0)
+		add_block(d, &s);
+	while (got == 1 && stream_next(d->stream, &s))
+		add_block(d, &s);
 	if (got == -1) {
 		stream_close(d->stream);
 		d->stream = NULL;

@@ -60,8 +60,7 @@ reader_open(struct reader *r, const struct job *job, const struct split *split,
 		return 0;
 	if (open_next(r, split->file, why) == -1)
 		return -1;
-	if (split_align(&job->shape.fmt, r->fd, &r->split,
-	    r->file->size) == -1)
+	if (split_align(&job->form, r->fd, &r->split, r->file->size) == -1)
 		return file_failed(r->file, strerror(errno), why);
 	return 0;
 }
@@ -75,39 +74,93 @@ reader_close(struct reader *r)
 	free(r->win);
 }
 
-/* The next piece of a split, for attempt.c. */
-int
-reader_segment(void *arg, struct segment *seg, struct buf *why)
+/* The one piece of a split that is no more than one file's. */
+static struct segment
+own_segment(const struct reader *r)
 {
-	struct reader *r = arg;
-	const struct job *job = r->job;
+	const struct split *s = &r->split;
+	const struct store *stores = r->job->stores;
+	uint64_t end = s->off + s->len;
 
-	if (r->split.stream || r->split.nfiles == 1) {
-		if (r->begun || r->split.empty)
-			return reader_check(r, why);
-		r->begun = true;
-		if (r->split.stream) {
-			const struct place *at = &r->split.spool;
+	if (s->stream)
+		return (struct segment){ .fd = store_fd(stores + s->spool.store,
+		    &s->spool), .off = s->spool.off,
+		    .end = s->spool.off + s->spool.len, .complete = true,
+		    .begin = s->spool.off };
+	return (struct segment){ .fd = r->fd, .off = s->off, .end = end,
+	    .complete = end >= r->file->size,
+	    .begin = s->head };
+}
 
-			*seg = (struct segment){
-			    store_fd(job->stores + at->store, at), at->off,
-			    at->off + at->len, true };
-		} else {
-			uint64_t end = r->split.off + r->split.len;
+/* The header that every task of the file gets first. */
+static struct segment
+header_segment(const struct reader *r)
+{
+	const struct place *at = &r->split.head_spool;
 
-			*seg = (struct segment){ r->fd, r->split.off, end,
-			    end >= r->file->size };
-		}
-		return 1;
-	}
+	if (!r->split.stream)
+		return (struct segment){ .fd = r->fd, .end = r->split.head };
+	return (struct segment){ .fd = store_fd(r->job->stores + at->store,
+	    at), .off = at->off, .end = at->off + at->len };
+}
+
+/* A file that others precede in a task must show where it begins. */
+static bool
+begins_record(const struct form *form, int fd, uint64_t at, uint64_t size)
+{
+	size_t skip = form->end.len, len = form->pattern.len - skip;
+	unsigned char p[FORM_MOST];
+
+	return at == size || len == 0 ||
+	    (pread_full(fd, p, len, at) == (ssize_t)len &&
+	    memcmp(p, form->pattern.p + skip, len) == 0);
+}
+
+/* The next of the files that share a task. */
+static int
+next_packed(struct reader *r, struct segment *seg, struct buf *why)
+{
+	const struct form *form = &r->job->form;
+	uint64_t head = 0;
+
 	if (reader_check(r, why) == -1)
 		return -1;
 	if (r->next == r->split.file + r->split.nfiles)
 		return 0;
 	if (open_next(r, r->next, why) == -1)
 		return -1;
-	*seg = (struct segment){ r->fd, 0, r->file->size, true };
+	if (form->header == HEADER_SKIP && (head = input_header(form, r->fd,
+	    r->file->size)) == UINT64_MAX)
+		return file_failed(r->file, strerror(errno), why);
+	if (form->kind == FORM_PATTERN &&
+	    !begins_record(form, r->fd, head, r->file->size))
+		return file_failed(r->file, "it does not begin with "
+		    "--recstart, and shares a task (--pack)", why);
+	*seg = (struct segment){ .fd = r->fd, .off = head,
+	    .end = r->file->size,
+	    .complete = true, .begin = head };
 	r->next++;
+	return 1;
+}
+
+/* The next piece of a split, for attempt.c. */
+int
+reader_segment(void *arg, struct segment *seg, struct buf *why)
+{
+	struct reader *r = arg;
+
+	if (!r->split.stream && r->split.nfiles != 1)
+		return next_packed(r, seg, why);
+	if (r->begun || r->split.empty)
+		return reader_check(r, why);
+	if (!r->headed && r->split.head > 0 &&
+	    r->job->form.header == HEADER_REPEAT) {
+		r->headed = true;
+		*seg = header_segment(r);
+		return 1;
+	}
+	r->begun = true;
+	*seg = own_segment(r);
 	return 1;
 }
 
@@ -116,38 +169,39 @@ reader_segment(void *arg, struct segment *seg, struct buf *why)
 ssize_t
 reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 {
-	const unsigned char delim = r->job->shape.fmt.delim;
 	struct segment *s = &r->seg;
+	ssize_t n;
+	int got;
 
 	for (;;) {
-		ssize_t n;
-		int got;
-
+		if (r->nlacks > 0) {
+			n = (ssize_t)(cap < r->nlacks ? cap : r->nlacks);
+			memcpy(p, r->lacks, (size_t)n);
+			r->lacks += n;
+			r->nlacks -= (size_t)n;
+			return n;
+		}
 		if (!r->in_segment) {
 			got = reader_segment(r, s, why);
 			if (got <= 0)
 				return got;
 			r->in_segment = true;
 		}
-		if (s->off == s->end) {
-			r->in_segment = false;
-			if (segment_lacks_end(s, delim)) {
-				*p = delim;
-				return 1;
-			}
-			continue;
-		}
-		if (cap > s->end - s->off)
-			cap = (size_t)(s->end - s->off);
-		n = pread_full(s->fd, p, cap, s->off);
-		if (n <= 0) {
-			buf_str(why, n == 0 ? "it ended before its planned "
-			    "size" : strerror(errno));
-			return -1;
-		}
-		s->off += (uint64_t)n;
-		return n;
+		if (s->off < s->end)
+			break;
+		r->in_segment = false;
+		r->nlacks = segment_lacks(s, &r->job->form, &r->lacks);
 	}
+	if (cap > s->end - s->off)
+		cap = (size_t)(s->end - s->off);
+	n = pread_full(s->fd, p, cap, s->off);
+	if (n <= 0) {
+		buf_str(why, n == 0 ? "it ended before its planned size" :
+		    strerror(errno));
+		return -1;
+	}
+	s->off += (uint64_t)n;
+	return n;
 }
 
 /* Looks at the keys of the whole records in the window.  -1 if one is less

@@ -31,7 +31,8 @@ static const struct opt opts[] = {
 	    "names of inputs stand in FILE, a line each", 0 },
 	{ O_FILES0_FROM, 0, "files0-from", "FILE",
 	    "the same, and NUL ends each name", 0 },
-	OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING, OPT_TASKS,
+	OPT_FORM, OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING,
+	OPT_TASKS,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
 	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
 	OPT_TALK,
@@ -139,6 +140,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			setup_option(&s, id, &o);
 	s.job.kind = s.job.reduce.argv != NULL ? JOB_SORT : JOB_MAP;
 	check_effects(&s);
+	setup_form(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
 	    (status = command_check(&s.job.finish, "--finish", true)) != 0)

@@ -12,6 +12,7 @@ setup_begin(struct setup *s, const char *what)
 {
 	*s = (struct setup){ .job.phase_name = what };
 	s->job.shape.fmt = (struct format){ '\n', '\t', 1 };
+	s->job.form = form_of(&s->job.shape.fmt);
 	s->job.limits.ok[0] = true;
 }
 
@@ -81,6 +82,30 @@ take_env(const struct optscan *o)
 	}
 }
 
+/* A string with C escapes. */
+static void
+take_string(struct buf *b, const struct optscan *o)
+{
+	size_t len = strlen(o->value);
+
+	buf_reset(b);
+	if (buf_unescaped(b, o->value, len) < len)
+		refuse("%s %s: not a string with the escapes of C, such as "
+		    "\\n, \\0, \\x41 and \\\\", o->shown, o->value);
+	if (b->len == 0 || b->len > FORM_MOST / 2)
+		refuse("%s: must have 1 to %d bytes", o->shown, FORM_MOST / 2);
+}
+
+static enum form_header
+header_of(const struct optscan *o)
+{
+	if (strcmp(o->value, "skip") == 0)
+		return HEADER_SKIP;
+	if (strcmp(o->value, "repeat") != 0)
+		refuse("--header %s: must be skip or repeat", o->value);
+	return HEADER_REPEAT;
+}
+
 /* Takes an option that several subcommands have.  False if it is not one. */
 bool
 setup_option(struct setup *s, int id, const struct optscan *o)
@@ -117,7 +142,7 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 		job->shape.fmt.fields = (uint32_t)opt_count(o, 1, 1000000);
 		break;
 	case O_ZERO:
-		job->shape.fmt.delim = '\0';
+		job->shape.fmt.delim = job->form.delim = '\0';
 		break;
 	case O_BLOCK:
 		s->po.block = opt_size(o);
@@ -209,6 +234,21 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_FILES0_FROM:
 		s->list = o->value;
 		break;
+	case O_LINES:
+		job->form.lines = (uint32_t)opt_count(o, 1, 1000000000);
+		break;
+	case O_RECORDS:
+		job->form.records = opt_count(o, 1, UINT64_MAX);
+		break;
+	case O_RECSTART:
+		take_string(&s->recstart, o);
+		break;
+	case O_RECEND:
+		take_string(&s->recend, o);
+		break;
+	case O_HEADER:
+		job->form.header = header_of(o);
+		break;
 	}
 	return true;
 }
@@ -220,6 +260,42 @@ setup_needs(const struct setup *s, int id, const char *name,
 {
 	if (s->given[id])
 		refuse("%s has no effect without %s", name, lacks);
+}
+
+/* The form of the input's records, when all options have been taken. */
+void
+setup_form(struct setup *s)
+{
+	static const struct { int id; const char *name; } cutting[] = {
+		{ O_LINES, "-L" }, { O_RECORDS, "-N" },
+		{ O_RECSTART, "--recstart" }, { O_RECEND, "--recend" },
+		{ O_HEADER, "--header" },
+	};
+	struct job *job = &s->job;
+	bool all = job->form.header == HEADER_REPEAT;
+
+	for (size_t i = 0; i < sizeof cutting / sizeof *cutting; i++) {
+		if (job->whole_file)
+			setup_needs(s, cutting[i].id, cutting[i].name,
+			    "splits (--whole-file makes none)");
+		if (job->map.argv == NULL &&
+		    (all || cutting[i].id != O_HEADER))
+			setup_needs(s, cutting[i].id, cutting[i].name,
+			    "-m CMD");
+	}
+	if (s->given[O_LINES] && (s->given[O_RECSTART] || s->given[O_RECEND]))
+		refuse("-L and %s exclude each other", s->given[O_RECSTART] ?
+		    "--recstart" : "--recend");
+	if (s->given[O_RECORDS] && (s->given[O_BLOCK] || job->pack))
+		refuse("-N and %s exclude each other", s->given[O_BLOCK] ?
+		    "--block-size" : "--pack");
+	if (all && job->pack)
+		refuse("--header repeat and --pack exclude each other");
+	if (!s->given[O_RECSTART] && !s->given[O_RECEND])
+		return;
+	if (!s->given[O_RECEND])
+		buf_put(&s->recend, &job->form.delim, 1);
+	form_set_pattern(&job->form, s->recend, s->recstart);
 }
 
 /* The operands: files, directories, "-"; none means standard input, but an

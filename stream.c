@@ -22,6 +22,12 @@
 
 struct stream {
 	const struct format *fmt;
+	const struct form *form;
+	struct cutter cut;	/* of a form that is not plain */
+	uint64_t base;		/* where in the stream buf begins */
+	bool headed;		/* the header has been read, or there is none */
+	uint64_t head;		/* its bytes */
+	struct place head_spool;
 	struct store *spool;
 	uint16_t spool_id;
 	int fd;
@@ -41,8 +47,9 @@ struct stream {
 /* Opens a file that has no size, or standard input for "-".  NULL and errno
  * if that fails. */
 struct stream *
-stream_open(const char *name, const struct format *fmt, struct store *spool,
-    uint16_t spool_id, size_t block, bool groups, bool uncut)
+stream_open(const char *name, const struct format *fmt,
+    const struct form *form, struct store *spool, uint16_t spool_id,
+    size_t block, bool groups, bool uncut)
 {
 	struct stream *s;
 	int fd;
@@ -54,9 +61,11 @@ stream_open(const char *name, const struct format *fmt, struct store *spool,
 	if (fd == -1)
 		return NULL;
 	s = xzalloc(1, sizeof *s);
-	*s = (struct stream){ .fmt = fmt, .spool = spool,
+	*s = (struct stream){ .fmt = fmt, .form = form, .spool = spool,
 	    .spool_id = spool_id, .fd = fd, .name = name, .groups = groups,
-	    .uncut = uncut, .block = block };
+	    .uncut = uncut, .block = block,
+	    .headed = form->header == HEADER_NONE };
+	cutter_begin(&s->cut, form, 0);
 	return s;
 }
 
@@ -74,14 +83,69 @@ stream_set_block(struct stream *s, size_t block)
 	s->block = block;
 }
 
+/* Drops the first n bytes of the buffer. */
+static void
+drop(struct stream *s, size_t n)
+{
+	memmove(s->buf.p, s->buf.p + n, s->buf.len - n);
+	s->buf.len -= n;
+	s->base += n;
+	s->whole = s->whole > n ? s->whole - n : 0;
+}
+
+/* Takes the header off, if it is there as a whole.  The last n bytes of the
+ * buffer are new. */
+static void
+take_header(struct stream *s, size_t n)
+{
+	const unsigned char *new = s->buf.p + s->buf.len - n, *p =
+	    n == 0 ? NULL : memchr(new, s->form->delim, n);
+
+	if (p == NULL && !s->ended)
+		return;
+	s->headed = true;
+	s->head = p == NULL ? s->buf.len : (size_t)(p - s->buf.p) + 1;
+	if (s->form->header == HEADER_REPEAT) {
+		store_pick(s->spool, s->head, &s->head_spool);
+		s->head_spool.store = s->spool_id;
+		store_append(s->spool, &s->head_spool, s->buf.p,
+		    (size_t)s->head);
+		store_keep(s->spool, &s->head_spool);
+	}
+	drop(s, (size_t)s->head);
+	s->off = s->head;
+	cutter_begin(&s->cut, s->form, s->head);
+}
+
+/* Looks at what the cutter has not seen; stops at the end of a task's last
+ * record, if tasks have so many records, and returns true. */
+static bool
+look(struct stream *s)
+{
+	size_t seen = (size_t)(s->cut.at - s->base);
+	bool full = cutter_look(&s->cut, s->buf.p + seen, s->buf.len - seen,
+	    UINT64_MAX, s->form->records > 0 ? s->form->records : UINT64_MAX);
+
+	if (s->cut.end > s->base)
+		s->whole = (size_t)(s->cut.end - s->base);
+	return full;
+}
+
 /* The last n bytes of buf are new: notes how many of all end with a whole
  * record. */
 static void
 note_records(struct stream *s, size_t n)
 {
-	const unsigned char *new = s->buf.p + s->buf.len - n;
-	const unsigned char *p = memrchr(new, s->fmt->delim, n);
+	const unsigned char *new, *p;
 
+	if (n > s->buf.len)
+		n = s->buf.len;		/* the header has gone */
+	new = s->buf.p + s->buf.len - n;
+	if (!form_is_plain(s->form)) {
+		look(s);
+		return;
+	}
+	p = memrchr(new, s->fmt->delim, n);
 	if (p != NULL)
 		s->whole = (size_t)(p - s->buf.p) + 1;
 }
@@ -138,9 +202,7 @@ spool(struct stream *s, size_t n)
 		s->have_key = true;
 	}
 	store_append(s->spool, &s->open, s->buf.p, n);
-	memmove(s->buf.p, s->buf.p + n, s->buf.len - n);
-	s->buf.len -= n;
-	s->whole = s->whole > n ? s->whole - n : 0;
+	drop(s, n);
 }
 
 static bool
@@ -150,10 +212,69 @@ finish_block(struct stream *s, struct split *split)
 		return false;
 	store_keep(s->spool, &s->open);
 	*split = (struct split){ .nfiles = 1, .stream = true, .exact = true,
-	    .off = s->off, .len = s->open.len, .spool = s->open };
+	    .off = s->off, .len = s->open.len, .spool = s->open,
+	    .head = s->head, .head_spool = s->head_spool };
 	s->off += s->open.len;
 	s->is_open = false;
 	return true;
+}
+
+/* A task that has as many records as it should is complete: the next such
+ * one of what has been read already. */
+bool
+stream_next(struct stream *s, struct split *split)
+{
+	split->len = 0;
+	if (s->form->records == 0 || !s->headed || s->uncut ||
+	    (s->cut.records < s->form->records && !look(s)))
+		return false;
+	spool(s, (size_t)(s->cut.end - s->base));
+	s->cut.records = 0;
+	return finish_block(s, split);
+}
+
+/* The end of the stream. */
+static void
+end_stream(struct stream *s, struct split *split)
+{
+	struct buf why = {0};
+
+	if (!s->headed)
+		take_header(s, 0);
+	if (!s->uncut && !form_is_plain(s->form) &&
+	    !cutter_whole(&s->cut, &why)) {
+		buf_put(&why, "", 1);
+		die("%s: %s", strcmp(s->name, "-") == 0 ? "standard input" :
+		    s->name, (char *)why.p);
+	}
+	spool(s, s->buf.len);
+	finish_block(s, split);
+}
+
+/* Of what has been read, makes a block if it is enough for one. */
+static bool
+cut_block(struct stream *s, struct split *split)
+{
+	size_t cut = s->whole;
+
+	if (s->uncut) {
+		spool(s, s->buf.len);
+		return false;
+	}
+	if (s->groups) {
+		if (cut == 0)
+			return false;		/* a long record */
+		if (!last_group(s, s->whole, &cut)) {
+			spool(s, s->whole);	/* all of one group */
+			return false;
+		}
+	} else if (cut == 0 || s->form->records > 0) {
+		/* All of one block; not what may begin the next one. */
+		spool(s, s->buf.len - s->cut.matched);
+		return false;
+	}
+	spool(s, cut);
+	return finish_block(s, split);
 }
 
 /* Reads once.  Returns 1 and *split when a block is complete, 0 when more
@@ -163,7 +284,7 @@ finish_block(struct stream *s, struct split *split)
 int
 stream_read(struct stream *s, struct split *split, struct buf *before)
 {
-	size_t want = s->block < 64 * KiB ? 64 * KiB : s->block, cut;
+	size_t want = s->block < 64 * KiB ? 64 * KiB : s->block;
 	ssize_t n;
 
 	split->len = 0;
@@ -179,34 +300,20 @@ stream_read(struct stream *s, struct split *split, struct buf *before)
 			return errno == EAGAIN ? 0 : -2;
 		s->buf.len += (size_t)n;
 		s->ended = n == 0;
-		if (n > 0)
+		if (!s->headed && n > 0)
+			take_header(s, (size_t)n);
+		if (s->headed && n > 0)
 			note_records(s, (size_t)n);
 	}
 	if (s->ended) {
-		spool(s, s->buf.len);
-		finish_block(s, split);
+		end_stream(s, split);
 		return -1;
 	}
-	if (s->buf.len < s->block)
+	if (!s->headed)
 		return 0;
-	if (s->uncut) {
-		spool(s, s->buf.len);
-		return 0;
-	}
-	cut = s->whole;
-	if (s->groups) {
-		if (cut == 0)
-			return 0;		/* a long record */
-		if (!last_group(s, s->whole, &cut)) {
-			spool(s, s->whole);	/* all of one group */
-			return 0;
-		}
-	} else if (cut == 0) {
-		spool(s, s->buf.len);		/* all of one record */
-		return 0;
-	}
-	spool(s, cut);
-	return finish_block(s, split);
+	if (stream_next(s, split))
+		return 1;
+	return s->buf.len < s->block ? 0 : cut_block(s, split);
 }
 
 void

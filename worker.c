@@ -222,7 +222,7 @@ attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
 	static char tag[64];
 
 	*a = (struct attempt){ .cmd = cmd, .limits = &job->limits,
-	    .delim = job->shape.fmt.delim, .abort_fd = w->sock,
+	    .form = &job->form, .fmt = &job->shape.fmt, .abort_fd = w->sock,
 	    .group = &sh->group, .moved = &sh->moved,
 	    .clock = &job->shared->clock };
 	a->sink.fd = -1;
@@ -678,8 +678,9 @@ parts_segment(void *arg, struct segment *seg, struct buf *why)
 	if (p->next == p->n)
 		return 0;
 	p->next++;
-	*seg = (struct segment){ store_fd(p->job->stores + x->at.store,
-	    &x->at), x->at.off, x->at.off + x->at.len, x->partial };
+	*seg = (struct segment){ .fd = store_fd(p->job->stores + x->at.store,
+	    &x->at), .off = x->at.off, .end = x->at.off + x->at.len,
+	    .complete = x->partial, .begin = x->at.off };
 	return 1;
 }
 
@@ -692,11 +693,13 @@ do_finish(struct worker *w, const struct task_msg *t, struct buf *payload)
 	struct place part = { .store = (uint16_t)w->me };
 	struct sink sink = { .fd = -1, .store = w->store, .place = &part,
 	    .name = w->job->outpath };
+	struct form form = form_of(&w->job->shape.fmt);
 	struct attempt a;
 	bool ok;
 
 	sink_open(w, &sink, t, true);
 	attempt_prepare(w, &a, &w->job->finish, t, &t->split);
+	a.form = &form;
 	a.sink = sink;
 	a.src.kind = SOURCE_SEGMENTS;
 	a.src.segment = parts_segment;
