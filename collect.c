@@ -317,20 +317,6 @@ emit_group(struct collect *c, struct group *g)
 	}
 }
 
-/* What a record takes when replayed, besides its value. */
-static size_t
-shown_bytes(const struct collect *c, size_t klen)
-{
-	switch (c->shape.key) {
-	case KEY_PART:
-		return klen - 4 + 2;
-	case KEY_PART_ONLY:
-		return 1;
-	default:
-		return klen + 2;
-	}
-}
-
 /* Sorts the entries from number lo up to hi and writes them as a run. */
 static void
 write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
@@ -356,7 +342,8 @@ write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
 			__builtin_prefetch(p + 64);
 		}
 		distinct += runw_key(c->writer, key, klen,
-		    shown_bytes(c, klen));
+		    ikey_group(&c->shape, key, klen),
+		    ikey_shown(&c->shape, klen));
 		if (e[i].klen & ENTRY_GROUP) {
 			emit_group(c, (struct group *)(void *)(c->arena +
 			    e[i].off));
@@ -667,27 +654,6 @@ built_record(struct collect *c, const struct record *r)
 	return true;
 }
 
-/* The record with the key by which it is sorted. */
-static void
-build_key(struct collect *c, struct record *r)
-{
-	unsigned char part[4];
-
-	store_be32(part, partition_of(r->key, r->klen, c->shape.nparts));
-	buf_reset(&c->scratch);
-	buf_reserve(&c->scratch, r->klen + 4 + SLACK);
-	buf_put(&c->scratch, part, 4);
-	if (c->shape.key == KEY_PART_ONLY) {
-		r->vlen = (uint32_t)(r->val + r->vlen - r->key);
-		r->val = r->key;
-		r->noval = false;
-	} else {
-		buf_put(&c->scratch, r->key, r->klen);
-	}
-	r->key = c->scratch.p;
-	r->klen = (uint32_t)c->scratch.len;
-}
-
 static void
 add_record(struct collect *c, struct record *r, uint32_t hash)
 {
@@ -743,7 +709,7 @@ static void
 built_batch(struct collect *c, struct record *r, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		build_key(c, r + i);
+		ikey_build(&c->shape, r + i, &c->scratch, SLACK);
 		add_record(c, r + i, key_hash(c, r[i].key, r[i].klen));
 	}
 }

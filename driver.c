@@ -381,6 +381,7 @@ take_reply(struct driver *d, unsigned who)
 	buf_put(&r.fail.tail, text.p + r.textlen, r.taillen);
 	buf_put(&hot, text.p + r.textlen + r.taillen,
 	    r.payload - r.textlen - r.taillen);
+	d->job->keys.seen |= r.keys_seen;
 	if (r.peak_kb > w->peak_kb) {
 		d->peak_kb += r.peak_kb - w->peak_kb;
 		w->peak_kb = r.peak_kb;

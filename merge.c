@@ -23,6 +23,7 @@
 enum {
 	WINDOW_LEAST = 16 * KiB, WINDOW_MOST = 1 * MiB,
 	AHEAD = 32,		/* bytes enough for any head of an item */
+	NAMED = 100,		/* bytes of a key by which it is named */
 };
 
 struct cursor {
@@ -394,6 +395,8 @@ struct replay {
 	struct shape shape;
 	bool unique, begun;
 	struct buf key;		/* as text, with the separator */
+	struct buf group;	/* KEY_DEFS: what says which group it is */
+	bool group_begins;
 	struct item it;
 	uint64_t left;		/* records of this item still to come */
 	enum stage stage;
@@ -417,54 +420,106 @@ replay_new(struct merge *m, const struct shape *shape, bool unique)
 	return r;
 }
 
-/* Remembers the key that has just ended as the heaviest. */
+/* Bytes of the key's text that this item has: without a value there is no
+ * separator. */
+static size_t
+key_text(const struct replay *r)
+{
+	return !ikey_has_key(&r->shape) ? 0 :
+	    r->key.len - (r->it.noval && r->key.len > 0);
+}
+
+/* Whether there is a key to be named: not where whole records are sorted. */
+static bool
+has_groups(const struct shape *s)
+{
+	return s->key == KEY_DEFS ? s->keys->grouped : s->key != KEY_PART_ONLY;
+}
+
+/* A key has ended: remembers it if it is the heaviest. */
 static void
-keep_hot(struct replay *r)
+weigh_key(struct replay *r)
 {
 	size_t len = r->key.len > 0 ? r->key.len - 1 : 0;
 
-	r->hot = r->weight;
-	buf_reset(&r->hot_key);
-	buf_put(&r->hot_key, r->key.p, len < 100 ? len : 100);
+	if (r->weight > r->hot && has_groups(&r->shape)) {
+		r->hot = r->weight;
+		buf_reset(&r->hot_key);
+		buf_put(&r->hot_key, r->key.p, len < NAMED ? len : NAMED);
+	}
+	r->weight = 0;
+}
+
+/* Where the key is not what is sorted by: whether another begins with this
+ * ikey. */
+static bool
+other_group(struct replay *r, const unsigned char *ikey, size_t len)
+{
+	size_t n = ikey_group(&r->shape, ikey, len);
+
+	if (r->begun && n == r->group.len &&
+	    (n == 0 || memcmp(ikey, r->group.p, n) == 0))
+		return false;
+	buf_reset(&r->group);
+	buf_put(&r->group, ikey, n);
+	return true;
+}
+
+/* Moves to the next ikey, or returns false. */
+static bool
+next_key(struct replay *r)
+{
+	const unsigned char *p;
+	size_t len, skip = r->shape.key == KEY_PLAIN ? 0 : 4;
+
+	if (!merge_group(r->m)) {
+		weigh_key(r);
+		return false;
+	}
+	p = merge_key(r->m, &len);
+	if (r->shape.key == KEY_DEFS)
+		r->group_begins = other_group(r, p, len);
+	if (r->shape.key != KEY_DEFS || r->group_begins)
+		weigh_key(r);
+	r->begun = true;
+	if (ikey_has_key(&r->shape)) {
+		buf_reset(&r->key);
+		buf_put(&r->key, p + skip, len - skip);
+		buf_put(&r->key, &r->shape.fmt.sep, 1);
+	}
+	return true;
+}
+
+/* The key of a group of whole records, for weigh_key. */
+static void
+name_group(struct replay *r)
+{
+	size_t n = key_length(&r->shape.fmt, r->it.p, r->it.n);
+
+	buf_reset(&r->key);
+	buf_put(&r->key, r->it.p, n < NAMED ? n : NAMED);
+	buf_put(&r->key, "", 1);
+	r->group_begins = false;
 }
 
 /* Goes to the next item; false at the end of all. */
 static bool
 next_item(struct replay *r)
 {
-	const unsigned char *key;
-	size_t klen, skip = r->shape.key == KEY_PLAIN ? 0 : 4;
-
 	while (!r->begun || r->unique || !merge_item(r->m, &r->it)) {
-		if (r->weight > r->hot)
-			keep_hot(r);
-		r->weight = 0;
-		if (!merge_group(r->m))
+		if (!next_key(r))
 			return false;
-		r->begun = true;
-		key = merge_key(r->m, &klen);
-		buf_reset(&r->key);
-		if (r->shape.key != KEY_PART_ONLY) {
-			buf_put(&r->key, key + skip, klen - skip);
-			buf_put(&r->key, &r->shape.fmt.sep, 1);
-		}
 		if (r->unique && merge_item(r->m, &r->it)) {
 			r->it.count = 1;
 			break;
 		}
 	}
+	if (r->group_begins)
+		name_group(r);
 	r->left = r->it.count;
 	r->records += r->left;
-	r->weight += r->left * (r->key.len + r->it.vlen + 1);
+	r->weight += r->left * (key_text(r) + r->it.vlen + 1);
 	return true;
-}
-
-/* Bytes of the key's text that this item has: without a value there is no
- * separator. */
-static size_t
-key_text(const struct replay *r)
-{
-	return r->key.len - (r->it.noval && r->key.len > 0);
 }
 
 /* Puts out as many whole copies of a short record as fit. */
@@ -575,6 +630,7 @@ replay_free(struct replay *r)
 	if (r == NULL)
 		return;
 	buf_free(&r->key);
+	buf_free(&r->group);
 	buf_free(&r->hot_key);
 	free(r);
 }

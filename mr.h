@@ -227,11 +227,14 @@ enum key_shape {
 	KEY_PLAIN,	/* sorted by the key; the value follows it */
 	KEY_PART,	/* by partition, then key */
 	KEY_PART_ONLY,	/* by partition; the value is the whole record */
+	KEY_DEFS,	/* by -k, behind the partition if there are any; the
+			 * value is the whole record */
 };
 struct shape {
 	struct format fmt;
 	enum key_shape key;
-	uint32_t nparts;
+	uint32_t nparts;	/* 0: the ikey begins with no partition */
+	struct keys *keys;	/* KEY_DEFS */
 };
 enum { RECORD_BATCH = 64 };
 size_t record_batch(const struct format *, const unsigned char *, size_t len,
@@ -277,6 +280,59 @@ bool cutter_whole(const struct cutter *, struct buf *why);
 /* ------------------------------------------------------- partition.c */
 uint64_t partition_hash(const void *key, size_t len);
 uint32_t partition_of(const void *key, size_t len, uint32_t n);
+
+/* ---------------------------------------------------------- keydef.c */
+#define KEY_FAR ((uint32_t)1 << 30)	/* a field behind all others */
+enum {				/* how a definition compares */
+	KEY_BLANK_FROM = 1 << 0, KEY_BLANK_TO = 1 << 1,
+	KEY_DICTIONARY = 1 << 2, KEY_FOLD = 1 << 3, KEY_FLOAT = 1 << 4,
+	KEY_HUMAN = 1 << 5, KEY_PRINTABLE = 1 << 6, KEY_MONTH = 1 << 7,
+	KEY_NUMBER = 1 << 8, KEY_REVERSE = 1 << 9, KEY_VERSION = 1 << 10,
+};
+struct keydef {
+	const char *text;	/* as it was given */
+	uint32_t from, from_char;	/* both from 0 */
+	uint32_t to;		/* KEY_FAR: to the end of the record */
+	uint32_t to_char;	/* so many from its begin; 0: all of it */
+	unsigned bits;
+};
+struct keys {
+	struct keydef *v;
+	size_t n;
+	unsigned global;	/* of those without bits of their own */
+	bool grouped;		/* the bytes of the key follow those that lead */
+	size_t leading;
+	bool telling;		/* leading tell keys apart: no bytes follow */
+	uint64_t seen;		/* of the first 63: not always empty */
+};
+#define KEYS_ANY ((uint64_t)1 << 63)	/* in seen: there was a record */
+/* Whether records have an order within their group. */
+static inline bool
+keys_inner(const struct keys *k)
+{
+	return k->grouped && k->leading < k->n;
+}
+unsigned key_letter(char);
+void keys_add(struct keys *, const char *);
+void keys_add_fields(struct keys *, uint32_t);
+void keys_resolve(struct keys *);
+void keys_lead(struct keys *, uint32_t fields);
+bool keys_plain(const struct keys *, uint32_t *fields);
+void keys_complain(const struct keys *, const struct format *);
+
+/* ---------------------------------------------------------- keyver.c */
+void keyver_put(struct buf *, const unsigned char *, size_t);
+
+/* ---------------------------------------------------------- keyenc.c */
+void keys_encode(struct keys *, unsigned char sep, const unsigned char *rec,
+    size_t len, size_t klen, struct buf *);
+
+/* ------------------------------------------------------------ ikey.c */
+bool ikey_has_key(const struct shape *);
+void ikey_build(const struct shape *, struct record *, struct buf *,
+    size_t slack);
+size_t ikey_group(const struct shape *, const unsigned char *, size_t);
+size_t ikey_shown(const struct shape *, size_t);
 
 /* ----------------------------------------------------------- files.c */
 struct file {
@@ -354,7 +410,7 @@ struct run_writer *runw_new(struct store *, uint16_t store_id,
     const char *compress);
 void runw_begin(struct run_writer *, uint64_t expect);
 bool runw_key(struct run_writer *, const unsigned char *, size_t,
-    size_t shown);
+    size_t group, size_t shown);
 void runw_item(struct run_writer *, const unsigned char *, size_t, bool noval,
     uint64_t count);
 void runw_big(struct run_writer *, uint64_t vlen, const void *, size_t);
@@ -550,6 +606,7 @@ struct job {
 	struct command map, reduce, finish;
 	struct shape shape;
 	struct form form;
+	struct keys keys;		/* -k; see setup_keys */
 	struct input input;
 	struct limits limits;
 	struct store *stores;		/* nworkers, then the spool */
@@ -638,6 +695,10 @@ char *const *taskenv_key(struct taskenv *, const void *key, size_t);
 bool taskenv_keep(struct taskenv *, const struct task_name *,
     struct buf *why);
 
+/* ---------------------------------------------------------- sorted.c */
+int sorted_check(const struct job *, bool quiet);
+int sorted_merge(const struct job *);
+
 /* ---------------------------------------------------------- worker.c */
 #define NO_BOUND UINT32_MAX
 struct run_range {		/* a part of a run */
@@ -672,6 +733,7 @@ struct reply_msg {
 	uint64_t records, read;
 	uint64_t peak_kb;	/* of the worker's memory */
 	uint64_t hot_weight;	/* of the heaviest key, which follows too */
+	uint64_t keys_seen;	/* of job->keys */
 	struct failure fail;	/* its text and tail follow */
 	uint32_t textlen, taillen;
 };
@@ -866,6 +928,7 @@ enum {				/* ids of options that several share */
 	O_ZERO, O_BLOCK, O_OUTPUT, O_OUTDIR, O_OVERWRITE, O_REDUCERS,
 	O_QUIET, O_VERBOSE, O_PROGRESS, O_DRY_RUN, O_OK_EXIT, O_NONEMPTY,
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
+	O_KEY,
 	O_TAG, O_ENV, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM,
@@ -904,6 +967,8 @@ enum {				/* ids of options that several share */
     "reduce once per key: values on stdin, MR_KEY set", 0 }, \
     { O_KEY_STDIN, 0, "key-on-stdin", NULL, \
     "with --per-key: the key as the first record", 0 }
+#define OPT_KEYDEF { O_KEY, 'k', "key", "KEYDEF", \
+    "order of keys, then of their records: 1,1n or 2,2r", 0 }
 #define OPT_BLOCK { O_BLOCK, 0, "block-size", "SIZE", \
     "input bytes of a task (default: by the input)", 0 }, \
     { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }
@@ -944,6 +1009,7 @@ bool setup_option(struct setup *, int id, const struct optscan *);
 void setup_needs(const struct setup *, int id, const char *name,
     const char *lacks);
 void setup_form(struct setup *);
+void setup_keys(struct setup *);
 void setup_input(struct setup *, char *const *names, int n);
 void setup_shell(struct command *, const char *line);
 void setup_argv(struct command *, char **argv);

@@ -126,7 +126,7 @@ parts_choose(struct driver *d)
 		    d->index + i);
 		d->weight += d->runs[i].weight;
 	}
-	if (job->shape.key != KEY_PLAIN) {
+	if (job->shape.nparts > 0) {
 		cut_by_number(d);
 		return;
 	}

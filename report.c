@@ -263,6 +263,8 @@ report_summary(const struct driver *d)
 	if (d->unread > 0)
 		say("%llu bytes of input were left unread by commands",
 		    (unsigned long long)d->unread);
+	if (job->shape.key == KEY_DEFS)
+		keys_complain(&job->keys, &job->shape.fmt);
 	if (d->hot.len > 0)
 		say("keys with over 10 %% of the bytes: %.*s",
 		    (int)d->hot.len, d->hot.p);

@@ -45,6 +45,7 @@ struct run_writer {
 	uint64_t block_at;	/* written when the block began */
 	uint64_t block_weight, block_limit, weight_limit;
 	struct buf key, previous;	/* of this group, of the one before */
+	size_t group;		/* bytes of key that say which group it is */
 	size_t shown;
 	bool in_group, packed;
 	unsigned char last[COLLAPSE];	/* the item that may still repeat */
@@ -115,15 +116,17 @@ put_varint(struct run_writer *w, uint64_t x)
 }
 
 /* Length of the shortest prefix of key that is above previous, so that the
- * index need not hold whole keys. */
+ * index need not hold whole keys; and no more than the group, so that a cut
+ * there is between groups. */
 static size_t
-separator_length(const struct buf *key, const struct buf *previous)
+separator_length(const struct buf *key, const struct buf *previous,
+    size_t group)
 {
 	size_t n = 0;
 
 	while (n < key->len && n < previous->len && key->p[n] == previous->p[n])
 		n++;
-	return n < key->len ? n + 1 : n;
+	return n < group ? n + 1 : group;
 }
 
 static void
@@ -144,7 +147,7 @@ data_offset(const struct run_writer *w)
 static void
 block_begin(struct run_writer *w)
 {
-	size_t klen = separator_length(&w->key, &w->previous);
+	size_t klen = separator_length(&w->key, &w->previous, w->group);
 
 	index_put(w, data_offset(w));
 	index_put(w, klen);
@@ -258,11 +261,12 @@ settle(struct run_writer *w)
 }
 
 /* Begins the group of a key above all before it and returns true; for the
- * same key again it does nothing.  shown is what a record of it takes
- * besides its value when it is replayed. */
+ * same key again it does nothing.  group is how much of the key says which
+ * group of the job it is in; shown is what a record of it takes besides its
+ * value when it is replayed. */
 bool
 runw_key(struct run_writer *w, const unsigned char *key, size_t klen,
-    size_t shown)
+    size_t group, size_t shown)
 {
 	struct buf swap;
 
@@ -277,6 +281,7 @@ runw_key(struct run_writer *w, const unsigned char *key, size_t klen,
 	w->key = swap;
 	buf_reset(&w->key);
 	buf_put(&w->key, key, klen);
+	w->group = group;
 	w->shown = shown;
 	if (w->run.nblocks == 0) {
 		block_begin(w);

@@ -141,6 +141,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_FIELDS:
 		job->shape.fmt.fields = (uint32_t)opt_count(o, 1, 1000000);
 		break;
+	case O_KEY:
+		keys_add(&job->keys, o->value);
+		break;
 	case O_ZERO:
 		job->shape.fmt.delim = job->form.delim = '\0';
 		break;
@@ -296,6 +299,23 @@ setup_form(struct setup *s)
 	if (!s->given[O_RECEND])
 		buf_put(&s->recend, &job->form.delim, 1);
 	form_set_pattern(&job->form, s->recend, s->recstart);
+}
+
+/* What -k means where records have groups. */
+void
+setup_keys(struct setup *s)
+{
+	struct job *job = &s->job;
+	uint32_t fields;
+
+	keys_resolve(&job->keys);
+	if (job->keys.n == 0)
+		return;
+	keys_lead(&job->keys, job->shape.fmt.fields);
+	if (keys_plain(&job->keys, &fields))
+		return;
+	job->shape.key = KEY_DEFS;
+	job->shape.keys = &job->keys;
 }
 
 /* The operands: files, directories, "-"; none means standard input, but an

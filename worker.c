@@ -115,6 +115,7 @@ answer(struct worker *w, struct reply_msg *r)
 
 	if (getrusage(RUSAGE_SELF, &ru) == 0)
 		r->peak_kb = (uint64_t)ru.ru_maxrss;
+	r->keys_seen = w->job->keys.seen;
 	r->textlen = (uint32_t)r->fail.text.len;
 	r->taillen = (uint32_t)r->fail.tail.len;
 	buf_put(&b, r->fail.text.p, r->fail.text.len);
@@ -507,8 +508,9 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	    w->job->compress);
 	struct run_writer *out = runw_new(w->store, (uint16_t)w->me,
 	    w->job->compress);
-	size_t skip = w->job->shape.key == KEY_PLAIN ? 0 : 4, klen;
+	const struct shape *shape = &w->job->shape;
 	const unsigned char *p;
+	size_t klen;
 	uint64_t expect = 0, turns = 0;
 	struct run run;
 	struct item it;
@@ -518,7 +520,8 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	runw_begin(out, expect);
 	while (merge_group(m)) {
 		p = merge_key(m, &klen);
-		runw_key(out, p, klen, klen - skip + 2);
+		runw_key(out, p, klen, ikey_group(shape, p, klen),
+		    ikey_shown(shape, klen));
 		while (merge_item(m, &it)) {
 			size_t n;
 

@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# Keys and orders of mr sort, held to sort(1).  MR_CONTRACT_SEED=N repeats the
+# random cases.
+load helper
+load failure
+
+keydefs() {
+	command -v python3 >/dev/null || skip "no python3"
+	"$BATS_TEST_DIRNAME/contract/keydefs.py" "$@"
+}
+
+@test "random keys sort as sort(1) sorts them, byte for byte" {
+	keydefs --cases 250
+}
+
+@test "the random cases see an order that is not stable" {
+	cat >wrong <<-'EOF'
+		#!/bin/sh
+		mr "$@" | LC_ALL=C sort
+	EOF
+	chmod +x wrong
+	run keydefs --mr ./wrong --cases 60 --keep .
+	echo "$output"
+	[ "$status" -eq 1 ]
+	[[ $output == *'the output differs'* ]]
+}
+
+@test "NaNs come between what is no number and numbers, and are equal" {
+	printf '%s\n' 1 nan -inf x NaN -nan 'nan(7)' 0 >in
+	expect 0 mr sort -g in
+	printf '%s\n' x nan NaN -nan 'nan(7)' -inf 0 1 | cmp - ../out
+}
+
+@test "-R is shuf's work" {
+	expect 2 mr sort -R in
+	says 'shuf\(1\)'
+	expect 2 mr sort --sort=random in
+	says 'shuf\(1\)'
+	expect 2 mr sort -k 1R in
+	says 'shuf\(1\)'
+}
+
+@test "other ways to say what sort(1) lets one say" {
+	printf '%s\n' 10 9 1e1 >in
+	mr sort -n in >want
+	printf '%s\n' 1e1 9 10 | cmp - want
+	expect 0 mr sort --sort=numeric -s in
+	prints want
+	expect 0 mr sort --numeric-sort --stable in
+	prints want
+	expect 2 mr sort --sort=size in
+	says '--sort=size'
+	expect 1 mr sort --check=quiet -n in
+	[ ! -s ../err ]
+	expect 1 mr sort --check=diagnose-first -n in
+	says '^mr sort: in:2: disorder: 9$'
+	expect 0 mr sort --check=silent -n want
+	expect 2 mr sort --check=loudly in
+	expect 2 mr sort -cC in
+}
+
+@test "-c names the first record that is out of order, as sort does" {
+	printf 'a 1\nb 3\nc 2\nd 1\n' >in
+	expect 1 mr sort -c -t ' ' -k 2,2n in
+	LC_ALL=C sort -c -t ' ' -k 2,2n -s in 2>want || :
+	sed 's/^sort:/mr sort:/' want | cmp - ../err
+	expect 1 mr sort -c -t ' ' -k 2,2n <in
+	says '^mr sort: -:3: disorder: c 2$'
+	expect 0 mr sort -c -t ' ' -k 1,1 in
+}
+
+@test "a key that is none is refused, with what it should be" {
+	for key in 0 1.0 1,0 '' x 1, 1. 1,2x 1n2 -1; do
+		expect 2 mr sort -k "$key" </dev/null
+		says '^mr sort: -k .*F\[\.C\]\[OPTS\]'
+	done
+	expect 2 mr sort -n -g </dev/null
+	says 'orders -gn are incompatible'
+	expect 2 mr sort -k 1,1Mh </dev/null
+	says 'orders -hM are incompatible'
+}
+
+@test "--files0-from names the files, for sorting, checking and merging" {
+	printf '1\n3\n' >'a b'
+	printf '2\n4\n' >$'c\nd'
+	printf 'a b\0c\nd\0' >list
+	seq 4 >want
+	for option in -n -m; do
+		expect 0 mr sort "$option" --files0-from list
+		prints want
+		expect 0 mr sort "$option" --files0-from - <list
+		prints want
+	done
+	expect 2 mr sort -c --files0-from list
+	says 'only one file'
+	printf 'a b\0' >list
+	expect 0 mr sort -c --files0-from list
+	expect 2 mr sort --files0-from list "a b"
+}
+
+@test "-v warns of a field that is empty in all records" {
+	printf 'a b\nc d\n' >in
+	for option in -z -m -c; do
+		mr sort "$option" -v -k 2,2n in >/dev/null 2>err || :
+		grep -qx "mr sort: warning: field 2 is empty in all records; -t ' '?" err
+	done
+	mr sort -v -t ' ' -k 2,2n in >/dev/null 2>err
+	run ! grep warning err
+	mr sort -v -k 2,2n </dev/null 2>err
+	run ! grep warning err
+	mr sort -k 2,2n in 2>err >/dev/null
+	[ ! -s err ]
+}
+
+@test "keys longer than memory's blocks, spilled and merged" {
+	for i in 3 1 2 1; do
+		head -c 300000 /dev/zero | tr '\0' "$i"
+		printf '\t%s\n' "$i"
+	done >in
+	sort -s -t "$(printf '\t')" -k 1,1nr -k 2,2 in >want
+	for options in '-S 4M' '-S 4M --batch-size 2 -j 2' '-j 1'; do
+		# shellcheck disable=SC2086
+		mr sort $options -k 1,1nr -k 2,2 in in in | cmp - \
+			<(sort -s -t "$(printf '\t')" -k 1,1nr -k 2,2 in in in)
+	done
+}
