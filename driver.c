@@ -127,8 +127,9 @@ hand_out_maps(struct driver *d)
 	while (d->nspans > 0 && !must_wait(d) &&
 	    (who = crew_idle(d)) != -1) {
 		int64_t t = plan_next(d, (unsigned)who);
-		struct task_msg msg = { .kind = TASK_MAP,
-		    .task = (uint32_t)t };
+		struct task_msg msg = { .kind = d->phase,
+		    .task = (uint32_t)t, .ntasks = d->job->ntasks,
+		    .nrecords = d->job->made.n };
 
 		d->tasks[t].state = RUNNING;
 		d->tasks[t].begun = now_ns();
@@ -242,6 +243,26 @@ add_parts(struct driver *d)
 			    d->tasks[d->added].partial);
 }
 
+/* A source has said how many records it has. */
+static void
+count_done(struct driver *d, const struct task *t)
+{
+	struct job *job = d->job;
+	struct store *store = job->stores + t->part.store;
+	struct buf b = {0};
+	size_t len = t->part.len < 80 ? (size_t)t->part.len : 80;
+
+	if (pread_full(store_fd(store, &t->part), buf_reserve(&b, len), len,
+	    t->part.off) != (ssize_t)len)
+		die_errno("reading what the source has printed");
+	if (!generate_count(&job->made, (const char *)b.p, len)) {
+		say("%s count: it printed no number of records",
+		    job->made.source);
+		job_fails(d, EXIT_TROUBLE);
+	}
+	buf_free(&b);
+}
+
 static void
 task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
     const struct buf *hot)
@@ -252,9 +273,15 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	t->partial = r->partial;
 	t->records = r->read;
 	report_task(d, t, r, "ok");
+	if (d->phase == TASK_COUNT) {
+		d->unfinished--;
+		t->state = KEPT;
+		count_done(d, t);
+		return;
+	}
 	d->unread += r->stats.unread;
 	if (d->phase == TASK_MAP) {
-		d->in += r->split.len;
+		d->in += r->input;
 		d->records += r->records;
 		d->map_out += r->stats.out;
 		if (d->job->kind == JOB_MAP)
@@ -272,7 +299,7 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	}
 	d->unfinished--;
 	d->bar.done++;
-	d->bar.bytes += d->phase != TASK_MAP ? r->stats.in : r->split.len;
+	d->bar.bytes += d->phase != TASK_MAP ? r->stats.in : r->input;
 	if (r->held) {
 		if (!w->holds)
 			w->held_from = r->task;
@@ -348,8 +375,8 @@ worker_died(struct driver *d, unsigned who)
 	}
 	r.fail = (struct failure){ .kind = FAIL_LOST,
 	    .code = -WTERMSIG(status), .exit = EXIT_KILLED };
-	if (w->task != NO_TASK && (w->kind == TASK_MAP ||
-	    w->kind == TASK_REDUCE || w->kind == TASK_FINISH)) {
+	if (w->task != NO_TASK && w->kind != TASK_MERGE &&
+	    w->kind != TASK_FLUSH) {
 		task_failed(d, &r);
 	} else if (w->task != NO_TASK && w->kind == TASK_MERGE) {
 		/* Its inputs are still there. */
@@ -551,10 +578,8 @@ merging(const struct driver *d)
 }
 
 static void
-map_phase(struct driver *d)
+run_maps(struct driver *d)
 {
-	progress_phase(&d->bar, d->job->phase_name, d->job->ntasks,
-	    d->job->input.nstreams > 0 ? 0 : d->job->input.bytes);
 	for (;;) {
 		hand_out_maps(d);
 		if (d->failed || disorder_is_known(d) ||
@@ -562,6 +587,14 @@ map_phase(struct driver *d)
 			return;
 		step(d);
 	}
+}
+
+static void
+map_phase(struct driver *d)
+{
+	progress_phase(&d->bar, d->job->phase_name, d->job->ntasks,
+	    d->job->input.nstreams > 0 ? 0 : d->job->input.bytes);
+	run_maps(d);
 }
 
 /* Every worker writes what it still holds; tasks of one that dies before it
@@ -702,6 +735,22 @@ next_phase(struct driver *d, enum task_kind phase)
 	d->n = d->cap = d->nspans = d->unfinished = 0;
 	d->phase = phase;
 	d->in_order = true;
+}
+
+/* Asks a source how many records it has. */
+static void
+count_phase(struct driver *d)
+{
+	bool in_order = d->in_order;
+
+	d->phase = TASK_COUNT;
+	progress_phase(&d->bar, "count", 1, 0);
+	plan_add(d, &(struct split){ .nfiles = 1, .empty = true });
+	d->planned = true;
+	run_maps(d);
+	next_phase(d, TASK_MAP);
+	d->planned = false;
+	d->in_order = in_order;
 }
 
 static void
@@ -895,7 +944,8 @@ driver_run(struct job *job, struct plan_options *po)
 	d.block = plan_block_size(&d);
 	d.in_order = job->kind == JOB_MAP || job->input.nstreams > 0;
 	if (po->dry_run) {
-		if (job->input.nstreams == 0)
+		if (job->input.nstreams == 0 &&
+		    job->made.kind != GENERATE_SOURCE)
 			plan_more(&d);
 		while (d.cutting != NULL)
 			plan_cut(&d);
@@ -940,11 +990,15 @@ driver_run(struct job *job, struct plan_options *po)
 	d.hold = !po->filter && job->out == OUT_STDOUT;
 	d.deadline = po->deadline > 0 ? d.t0 + po->deadline : 0;
 	d.woke = d.t0;
-	plan_more(&d);
+	progress_begin(&d.bar, po->progress, po->quiet);
+	if (job->made.kind == GENERATE_SOURCE)
+		count_phase(&d);
+	if (!d.failed)
+		plan_more(&d);
 	if (d.planned)
 		job->ntasks = d.n;
-	progress_begin(&d.bar, po->progress, po->quiet);
-	map_phase(&d);
+	if (!d.failed)
+		map_phase(&d);
 	d.map_tasks = d.n;
 	if (po->nonempty && !d.failed && d.in == 0) {
 		say("the input has no records (--nonempty)");

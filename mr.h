@@ -370,12 +370,33 @@ struct split {
 	bool exact;		/* off and len are on records already */
 	bool empty;		/* the one task of an empty input */
 	bool whole;		/* an empty file that is a task all the same */
+	bool generated;		/* off and len count indices or records */
 };
 uint64_t input_header(const struct form *, int fd, uint64_t size);
 int split_align(const struct form *, int fd, struct split *, uint64_t size);
 uint64_t group_boundary(const struct format *, int fd, uint64_t off,
     uint64_t size);
 bool key_before(const struct format *, int fd, uint64_t off, struct buf *);
+
+/* -------------------------------------------------------- generate.c */
+enum generate_kind { GENERATE_NONE, GENERATE_RANGE, GENERATE_SOURCE };
+struct generate {
+	enum generate_kind kind;
+	int64_t from;		/* of a range: its first index */
+	uint64_t n;		/* indices or records; of a source: counted */
+	const char *source;
+};
+bool generate_range(struct generate *, const char *text);
+void generate_command(const struct generate *, struct command *,
+    const struct split *);
+void generate_free(struct command *);
+uint64_t generate_each(const struct generate *, uint64_t records);
+bool generate_count(struct generate *, const char *text, size_t len);
+long long generate_index(const struct generate *, uint64_t off);
+void generate_record(const struct generate *, const struct split *,
+    unsigned char delim, struct buf *);
+void generate_describe(const struct generate *, const struct split *,
+    struct buf *);
 
 /* ----------------------------------------------------------- store.c */
 struct store {
@@ -391,6 +412,7 @@ void store_open(struct store *, const char *dir, uint64_t memmax);
 void store_pick(struct store *, uint64_t expect, struct place *);
 void store_append(struct store *, struct place *, const void *, size_t);
 void store_keep(struct store *, const struct place *);
+void store_empty(struct store *);
 int store_fd(const struct store *, const struct place *);
 int store_pack(const struct store *, const char *prog, bool unpack,
     const void *, size_t, struct buf *);
@@ -545,6 +567,7 @@ enum failure_kind {
 };
 struct failure {
 	enum failure_kind kind;
+	bool source;		/* it is the source's, not the command's */
 	int code;		/* exit status, signal or errno */
 	int exit;		/* what mr's exit status would be for it */
 	bool final;		/* another attempt is of no use */
@@ -608,6 +631,7 @@ struct job {
 	struct form form;
 	struct keys keys;		/* -k; see setup_keys */
 	struct input input;
+	struct generate made;		/* input that is in no file */
 	struct limits limits;
 	struct store *stores;		/* nworkers, then the spool */
 	unsigned nworkers;
@@ -645,6 +669,14 @@ struct shared {
 };
 enum task_kind {
 	TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE, TASK_FINISH,
+	TASK_COUNT,	/* before the maps: how many records a source has */
+};
+struct found {			/* a record */
+	const unsigned char *p;
+	size_t len;		/* with what ends it */
+	uint32_t file;
+	uint64_t off;		/* in the file or stream: where it begins */
+	bool header;		/* it is none, but stands before them */
 };
 struct reader {
 	const struct job *job;
@@ -653,13 +685,16 @@ struct reader {
 	int fd;			/* -1, or of the file that is open: */
 	const struct file *file;
 	bool headed, begun;	/* the header, the rest has been given */
+	uint32_t at_file;	/* of the segment: its number, and what to */
+	uint64_t shift;		/* add to an offset in fd for one in it */
 	struct segment seg;	/* for reader_read */
 	bool in_segment;
 	const unsigned char *lacks;	/* what the last segment still lacks */
 	size_t nlacks;
 	/* For sorted input: */
-	unsigned char *win;
+	unsigned char *win;		/* for reader_record too */
 	size_t given, checked, n, cap;	/* given <= checked <= n */
+	struct cutter cutter;	/* of reader_record, in the segment */
 	struct buf key;		/* of the last record that was checked */
 	bool have_key, disorder;
 	uint64_t records;	/* checked, the one out of order too */
@@ -671,17 +706,19 @@ int reader_segment(void *, struct segment *, struct buf *why);
 ssize_t reader_read(struct reader *, unsigned char *, size_t,
     struct buf *why);
 ssize_t reader_checked(void *, unsigned char *, size_t, struct buf *why);
+int reader_record(struct reader *, struct found *, struct buf *why);
 void reader_close(struct reader *);
 
 /* --------------------------------------------------------- taskenv.c */
 struct task_name {
-	const char *phase;	/* "map", "reduce" or "finish" */
+	const char *phase;	/* "map", "reduce" and the like */
 	uint32_t task, attempt;
 	uint64_t tasks;		/* of the phase; 0: not known yet */
 	bool later;		/* its input is none of the job's splits */
 };
 struct taskenv {
 	const struct job *job;
+	uint64_t nrecords;	/* that a source has */
 	char *tmpdir, *outdir;	/* empty when an attempt starts */
 	char **env;		/* with free places at its end for ours */
 	size_t nenv;
@@ -716,7 +753,9 @@ struct task_msg {
 				 * or n struct part */
 	uint64_t n;		/* runs, or parts */
 	uint32_t lolen, hilen;	/* of the bounds, or NO_BOUND */
-	uint64_t nparts, expect;	/* of the job; bytes of output */
+	uint64_t ntasks;	/* of the phase, or 0: not known */
+	uint64_t expect;	/* bytes of output */
+	uint64_t nrecords;	/* that a source has */
 	struct split split;
 };
 enum reply_kind { REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED };
@@ -730,6 +769,7 @@ struct reply_msg {
 	struct place part;	/* the task's output, if it has any */
 	struct attempt_stats stats;
 	struct split split;	/* as it was aligned */
+	uint64_t input;		/* bytes of it */
 	uint64_t records, read;
 	uint64_t peak_kb;	/* of the worker's memory */
 	uint64_t hot_weight;	/* of the heaviest key, which follows too */
@@ -866,7 +906,7 @@ struct driver {
 	struct bounds *cuts;	/* of the parts */
 	uint64_t nparts;
 	size_t added;		/* parts added to the output */
-	enum task_kind phase;	/* TASK_MAP, TASK_REDUCE or TASK_FINISH */
+	enum task_kind phase;	/* TASK_COUNT, _MAP, _REDUCE or _FINISH */
 	int64_t disorder;	/* the first task out of order, or NO_TASK */
 	uint64_t disorder_record;	/* in it */
 	bool hold;		/* nothing is printed before all is right */

@@ -149,7 +149,7 @@ parts_give(struct driver *d, unsigned who, uint32_t part)
 	struct task *t = d->tasks + part;
 	struct buf payload = {0};
 	struct task_msg msg = { .kind = TASK_REDUCE, .task = part,
-	    .attempt = t->attempts, .nparts = d->nparts,
+	    .attempt = t->attempts, .ntasks = d->nparts,
 	    .lolen = NO_BOUND, .hilen = NO_BOUND, .split = t->split };
 
 	for (size_t i = 0; i < d->nruns; i++) {

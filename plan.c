@@ -286,12 +286,29 @@ tell_tty(void)
 		    "Ctrl-D");
 }
 
+/* Splits of input that is in no file. */
+static void
+plan_generated(struct driver *d)
+{
+	const struct generate *g = &d->job->made;
+	uint64_t each = generate_each(g, d->job->form.records);
+
+	for (uint64_t off = 0; off < g->n; off += each) {
+		if (g->n - off < each)
+			each = g->n - off;
+		plan_add(d, &(struct split){ .nfiles = 1, .off = off,
+		    .len = each, .exact = true, .generated = true });
+		note_many(d);
+	}
+}
+
 /* Plans what can be planned: up to a stream that has to be read first. */
 void
 plan_more(struct driver *d)
 {
 	struct job *job = d->job;
 
+	plan_generated(d);
 	while (d->stream == NULL && d->cutting == NULL &&
 	    d->file < job->input.n) {
 		struct file *f = job->input.files + d->file;

@@ -29,8 +29,8 @@ reader_check(struct reader *r, struct buf *why)
 {
 	char text[200];
 
-	if (r->fd == -1 || file_unchanged(r->file, r->fd, text,
-	    sizeof text) == 0)
+	if (r->fd == -1 || r->split.generated ||
+	    file_unchanged(r->file, r->fd, text, sizeof text) == 0)
 		return 0;
 	return file_failed(r->file, text, why);
 }
@@ -56,7 +56,8 @@ reader_open(struct reader *r, const struct job *job, const struct split *split,
 {
 	*r = (struct reader){ .job = job, .split = *split, .fd = -1,
 	    .next = split->file };
-	if (split->stream || split->empty || split->nfiles != 1)
+	if (split->stream || split->empty || split->generated ||
+	    split->nfiles != 1)
 		return 0;
 	if (open_next(r, split->file, why) == -1)
 		return -1;
@@ -82,9 +83,10 @@ own_segment(const struct reader *r)
 	const struct store *stores = r->job->stores;
 	uint64_t end = s->off + s->len;
 
-	if (s->stream)
-		return (struct segment){ .fd = store_fd(stores + s->spool.store,
-		    &s->spool), .off = s->spool.off,
+	if (s->stream || s->generated)
+		return (struct segment){ .fd = s->generated ? r->fd :
+		    store_fd(stores + s->spool.store, &s->spool),
+		    .off = s->spool.off,
 		    .end = s->spool.off + s->spool.len, .complete = true,
 		    .begin = s->spool.off };
 	return (struct segment){ .fd = r->fd, .off = s->off, .end = end,
@@ -139,7 +141,7 @@ next_packed(struct reader *r, struct segment *seg, struct buf *why)
 	*seg = (struct segment){ .fd = r->fd, .off = head,
 	    .end = r->file->size,
 	    .complete = true, .begin = head };
-	r->next++;
+	r->at_file = r->next++;
 	return 1;
 }
 
@@ -161,6 +163,8 @@ reader_segment(void *arg, struct segment *seg, struct buf *why)
 	}
 	r->begun = true;
 	*seg = own_segment(r);
+	r->at_file = r->split.file;
+	r->shift = r->split.off - seg->off;
 	return 1;
 }
 
@@ -202,6 +206,97 @@ reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 	}
 	s->off += (uint64_t)n;
 	return n;
+}
+
+/* More of the segment into the window.  -1 with the reason. */
+static int
+read_on(struct reader *r, struct buf *why)
+{
+	struct segment *s = &r->seg;
+	size_t want;
+	ssize_t n;
+
+	if (r->given > 0)
+		memmove(r->win, r->win + r->given, r->n - r->given);
+	r->n -= r->given;
+	r->checked -= r->given;
+	r->given = 0;
+	if (r->cap - r->n < COPY) {
+		r->cap = grown(r->cap, r->n + COPY);
+		r->win = xrealloc(r->win, r->cap, 1);
+	}
+	want = r->cap - r->n - FORM_MOST;	/* for what may be lacking */
+	if (want > s->end - s->off)
+		want = (size_t)(s->end - s->off);
+	n = pread_full(s->fd, r->win + r->n, want, s->off);
+	if (n <= 0) {
+		buf_str(why, n == 0 ? "it ended before its planned size" :
+		    strerror(errno));
+		return -1;
+	}
+	s->off += (uint64_t)n;
+	r->n += (size_t)n;
+	return 0;
+}
+
+/* Where the record ends that begins the rest of the window, as bytes of it;
+ * 0 if it cannot be told yet. */
+static size_t
+find_end(struct reader *r, bool header)
+{
+	uint64_t base = r->seg.off - r->n, upto = UINT64_MAX;
+	const unsigned char *what;
+	size_t lacks;
+
+	if (!header && cutter_look(&r->cutter, r->win + r->checked,
+	    r->n - r->checked, upto, r->cutter.records + 1)) {
+		r->checked = (size_t)(r->cutter.at - base);
+		return (size_t)(r->cutter.end - base) - r->given;
+	}
+	r->checked = r->n;
+	if (r->seg.off < r->seg.end || r->n == r->given)
+		return 0;
+	lacks = segment_lacks(&r->seg, &r->job->form, &what);
+	if (lacks > 0)
+		memcpy(r->win + r->n, what, lacks);
+	return r->n - r->given + lacks;
+}
+
+/* The next record of the split, whole; first the header, if the task gets
+ * one.  1, 0 at the end, -1 with the reason.  It stands until the next
+ * call. */
+int
+reader_record(struct reader *r, struct found *rec, struct buf *why)
+{
+	struct segment *s = &r->seg;
+	int got;
+
+	for (;;) {
+		bool header = r->headed && !r->begun;
+		size_t left = r->n - r->given, len = left == 0 ? 0 :
+		    find_end(r, header);
+
+		if (len > 0) {
+			*rec = (struct found){ .p = r->win + r->given,
+			    .len = len, .file = r->at_file, .header = header,
+			    .off = s->off - left + r->shift };
+			r->given += len < left ? len : left;
+			return 1;
+		}
+		if (r->in_segment && s->off < s->end) {
+			if (read_on(r, why) == -1)
+				return -1;
+			continue;
+		}
+		if (r->in_segment && !header && !cutter_whole(&r->cutter, why))
+			return -1;
+		got = reader_segment(r, s, why);
+		if (got <= 0)
+			return got;
+		r->in_segment = true;
+		r->n = r->given = r->checked = 0;
+		cutter_begin(&r->cutter, &r->job->form, s->off);
+	}
 }
 
 /* Looks at the keys of the whole records in the window.  -1 if one is less

@@ -31,11 +31,13 @@ static void
 describe(const struct driver *d, const struct reply_msg *r, struct buf *b)
 {
 	const struct failure *f = &r->fail;
-	const struct command *c = d->phase == TASK_FINISH ? &d->job->finish :
+	const struct command source = { .shown = d->job->made.source };
+	const struct command *c = f->source ? &source :
+	    d->phase == TASK_FINISH ? &d->job->finish :
 	    d->phase == TASK_REDUCE ? &d->job->reduce : &d->job->map;
 	char name[32], t[24];
 
-	if (c->argv != NULL && f->kind != FAIL_INPUT &&
+	if ((c->argv != NULL || f->source) && f->kind != FAIL_INPUT &&
 	    f->kind != FAIL_ORDER) {
 		buf_escaped(b, c->shown, strlen(c->shown));
 		buf_str(b, ": ");
@@ -104,7 +106,11 @@ report_failure(struct driver *d, const struct task *t, const struct reply_msg *r
 	    t->attempts == 1 ? "" : "s");
 	describe(d, r, &b);
 	buf_str(&b, "\n");
-	if (d->phase == TASK_MAP && !s->empty) {
+	if (t->split.generated) {
+		buf_printf(&b, "%s:   input ", diag_name);
+		generate_describe(&d->job->made, &t->split, &b);
+		buf_str(&b, "\n");
+	} else if (d->phase == TASK_MAP && !s->empty) {
 		const char *name = d->job->input.files[s->file].name;
 
 		buf_printf(&b, "%s:   input ", diag_name);
@@ -156,11 +162,30 @@ report_task(struct driver *d, const struct task *t, const struct reply_msg *r,
 static void
 show_command(struct buf *b, const char *what, const struct command *c)
 {
-	if (c->argv == NULL)
+	if (c->shown == NULL)
 		return;
 	buf_printf(b, "%s: ", what);
 	buf_escaped(b, c->shown, strlen(c->shown));
 	buf_str(b, "\n");
+}
+
+static void
+show_input(struct buf *b, const struct job *job)
+{
+	const struct generate *g = &job->made;
+	char t[16];
+
+	if (g->kind == GENERATE_RANGE)
+		buf_printf(b, "input: range of %llu\n",
+		    (unsigned long long)g->n);
+	else if (g->kind == GENERATE_SOURCE)
+		show_command(b, "source", &(struct command){
+		    .shown = g->source });
+	else
+		buf_printf(b, "input: %zu file%s, %s%s\n", job->input.n,
+		    job->input.n == 1 ? "" : "s", human_bytes(
+		    job->input.bytes, t, sizeof t), job->input.nstreams > 0 ?
+		    " and what is read from streams" : "");
 }
 
 /* --dry-run: what would be done. */
@@ -174,16 +199,17 @@ report_plan(const struct driver *d)
 	show_command(&b, "map command", &job->map);
 	show_command(&b, "reduce command", &job->reduce);
 	show_command(&b, "finish command", &job->finish);
-	buf_printf(&b, "input: %zu file%s, %s%s\n", job->input.n,
-	    job->input.n == 1 ? "" : "s", human_bytes(job->input.bytes, t,
-	    sizeof t), job->input.nstreams > 0 ? " and what is read from "
-	    "streams" : "");
-	if (d->planned)
+	show_input(&b, job);
+	if (d->planned && job->made.kind != GENERATE_NONE)
+		buf_printf(&b, "%s tasks: %zu\n", job->phase_name, d->n);
+	else if (d->planned)
 		buf_printf(&b, "%s tasks: %zu, blocks of up to %s\n",
 		    job->phase_name, d->n, human_bytes(d->block, t, sizeof t));
 	else
-		buf_printf(&b, "%s tasks: as many as the streams have "
-		    "blocks\n", job->phase_name);
+		buf_printf(&b, "%s tasks: %s\n", job->phase_name,
+		    job->made.kind == GENERATE_SOURCE ? "known when the "
+		    "source has counted its records" :
+		    "as many as the streams have blocks");
 	if (job->kind == JOB_SORT && d->po->reducers > 0)
 		buf_printf(&b, "reduce tasks: %llu\n",
 		    (unsigned long long)d->po->reducers);
@@ -203,6 +229,11 @@ report_plan(const struct driver *d)
 		buf_printf(&b, "%s task %zu: ", job->phase_name, i);
 		if (s->empty) {
 			buf_str(&b, "empty input\n");
+			continue;
+		}
+		if (s->generated) {
+			generate_describe(&job->made, s, &b);
+			buf_str(&b, "\n");
 			continue;
 		}
 		buf_escaped(&b, job->input.files[s->file].name,

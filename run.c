@@ -4,7 +4,7 @@
 
 #include "mr.h"
 
-enum { O_MAP = O_OWN, O_REDUCE, O_FINISH };
+enum { O_MAP = O_OWN, O_REDUCE, O_FINISH, O_RANGE, O_SOURCE };
 
 static const struct opt opts[] = {
 	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
@@ -31,6 +31,10 @@ static const struct opt opts[] = {
 	    "names of inputs stand in FILE, a line each", 0 },
 	{ O_FILES0_FROM, 0, "files0-from", "FILE",
 	    "the same, and NUL ends each name", 0 },
+	{ O_RANGE, 0, "range", "A:B", "the input is A to B-1, cut in ranges",
+	    0 },
+	{ O_SOURCE, 0, "source", "CMD",
+	    "it is what CMD OFFSET LIMIT prints for a task", 0 },
 	OPT_FORM, OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING,
 	OPT_TASKS,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
@@ -114,8 +118,68 @@ check_effects(const struct setup *s)
 	if (job->map.argv == NULL && job->reduce.argv == NULL &&
 	    job->finish.argv == NULL)
 		for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
-			setup_needs(s, tasks[i].id, tasks[i].name,
-			    "-m CMD or -r CMD");
+			if (job->made.kind != GENERATE_SOURCE ||
+			    tasks[i].id == O_OK_EXIT ||
+			    tasks[i].id == O_STRICT)
+				setup_needs(s, tasks[i].id, tasks[i].name,
+				    "-m CMD or -r CMD");
+}
+
+/* Options that a job has no use for whose input is in no file. */
+static void
+check_generated(const struct setup *s, const struct optscan *o)
+{
+	static const struct { int id; const char *name; } forms[] = {
+		{ O_LINES, "-L" }, { O_RECSTART, "--recstart" },
+		{ O_RECEND, "--recend" }, { O_HEADER, "--header" },
+	};
+	static const char files[] = "files: the input is generated";
+	const struct generate *g = &s->job.made;
+
+	if (g->kind == GENERATE_NONE)
+		return;
+	if (o->noperands > 0)
+		refuse("%s and FILE exclude each other",
+		    g->kind == GENERATE_RANGE ? "--range" : "--source");
+	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+		if (g->kind == GENERATE_RANGE || forms[i].id == O_HEADER)
+			setup_needs(s, forms[i].id, forms[i].name, files);
+	setup_needs(s, O_BLOCK, "--block-size", files);
+	setup_needs(s, O_WHOLE, "--whole-file", files);
+	setup_needs(s, O_PACK, "--pack", files);
+	setup_needs(s, O_RECURSIVE, "--recursive", files);
+	setup_needs(s, O_FILES_FROM, "--files-from", files);
+	setup_needs(s, O_FILES0_FROM, "--files0-from", files);
+}
+
+static int
+check_source(const struct generate *g)
+{
+	struct command c = {0};
+	int status = 0;
+
+	if (g->kind == GENERATE_SOURCE) {
+		generate_command(g, &c, NULL);
+		status = command_check(&c, "--source", true);
+		generate_free(&c);
+	}
+	return status;
+}
+
+static void
+take_generated(struct setup *s, int id, const struct optscan *o)
+{
+	struct generate *g = &s->job.made;
+
+	if (g->kind != GENERATE_NONE && (g->kind == GENERATE_RANGE) !=
+	    (id == O_RANGE))
+		refuse("--range and --source exclude each other");
+	if (id == O_SOURCE)
+		*g = (struct generate){ .kind = GENERATE_SOURCE,
+		    .source = o->value };
+	else if (!generate_range(g, o->value))
+		refuse("--range %s: must be A:B, two whole numbers, A not "
+		    "above B", o->value);
 }
 
 static int
@@ -136,16 +200,21 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			setup_shell(&s.job.reduce, o.value);
 		else if (id == O_FINISH)
 			setup_shell(&s.job.finish, o.value);
+		else if (id == O_RANGE || id == O_SOURCE)
+			take_generated(&s, id, &o);
 		else
 			setup_option(&s, id, &o);
 	s.job.kind = s.job.reduce.argv != NULL ? JOB_SORT : JOB_MAP;
 	check_effects(&s);
+	check_generated(&s, &o);
 	setup_form(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
-	    (status = command_check(&s.job.finish, "--finish", true)) != 0)
+	    (status = command_check(&s.job.finish, "--finish", true)) != 0 ||
+	    (status = check_source(&s.job.made)) != 0)
 		return status;
-	setup_input(&s, o.operands, o.noperands);
+	if (s.job.made.kind == GENERATE_NONE)
+		setup_input(&s, o.operands, o.noperands);
 	return setup_run(&s);
 }
 

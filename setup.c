@@ -282,7 +282,9 @@ setup_form(struct setup *s)
 			setup_needs(s, cutting[i].id, cutting[i].name,
 			    "splits (--whole-file makes none)");
 		if (job->map.argv == NULL &&
-		    (all || cutting[i].id != O_HEADER))
+		    (all || cutting[i].id != O_HEADER) &&
+		    (cutting[i].id != O_RECORDS ||
+		    job->made.kind == GENERATE_NONE))
 			setup_needs(s, cutting[i].id, cutting[i].name,
 			    "-m CMD");
 	}

@@ -151,6 +151,16 @@ store_keep(struct store *s, const struct place *at)
 		s->memlen = end;
 }
 
+/* Forgets all that is in a store. */
+void
+store_empty(struct store *s)
+{
+	if ((s->mem != -1 && ftruncate(s->mem, 0) == -1) ||
+	    ftruncate(s->disk, 0) == -1)
+		die_errno("%s: emptying a temporary file", s->dir);
+	s->memlen = s->disklen = s->synced = 0;
+}
+
 /* Gives back the space of a range that nobody will read again.  The range
  * reads as zeros afterwards, or as before: either is harmless. */
 void

@@ -27,8 +27,9 @@ enum { OURS_MOST = 32 };	/* variables of an attempt */
 const char *
 phase_name(const struct job *job, enum task_kind kind)
 {
-	return kind == TASK_REDUCE ? "reduce" : kind == TASK_FINISH ?
-	    "finish" : job->phase_name;
+	return kind == TASK_REDUCE ? "reduce" :
+	    kind == TASK_FINISH ? "finish" :
+	    kind == TASK_COUNT ? "count" : job->phase_name;
 }
 
 static bool
@@ -43,6 +44,7 @@ is_ours(const char *entry)
 		"mapreduce_task_ismap", "mapreduce_task_partition",
 		"mapreduce_map_input_file", "mapreduce_map_input_start",
 		"mapreduce_map_input_length", "mapreduce_task_output_dir",
+		"MR_RANGE_START", "MR_RANGE_END", "MR_SOURCE_COUNT",
 	};
 	size_t n = strcspn(entry, "=");
 
@@ -132,6 +134,22 @@ add_input(struct taskenv *e, size_t *n, const struct split *s)
 	free(path);
 }
 
+static void
+add_generated(struct taskenv *e, size_t *n, const struct split *s)
+{
+	const struct generate *g = &e->job->made;
+
+	if (g->kind == GENERATE_SOURCE) {
+		add(e, n, xasprintf("MR_SOURCE_COUNT=%llu",
+		    (unsigned long long)e->nrecords));
+		return;
+	}
+	add(e, n, xasprintf("MR_RANGE_START=%lld",
+	    generate_index(g, s->off)));
+	add(e, n, xasprintf("MR_RANGE_END=%lld",
+	    generate_index(g, s->off + s->len)));
+}
+
 /* Makes everything ready for an attempt, and returns its environment, which
  * stands until the next call. */
 char *const *
@@ -168,7 +186,9 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
 	add(e, &n, xasprintf("mapreduce_task_partition=%lu", number));
 	if (strcmp(t->phase, "reduce") == 0)
 		add(e, &n, xasprintf("MR_PARTITION=%lu", number));
-	if (!t->later && !job->pack && !s->empty)
+	if (!t->later && s->generated)
+		add_generated(e, &n, s);
+	else if (!t->later && !job->pack && !s->empty)
 		add_input(e, &n, s);
 	add(e, &n, xasprintf("TMPDIR=%s", e->tmpdir));
 	add(e, &n, xasprintf("MR_OUTPUT_DIR=%s", e->outdir));

@@ -26,6 +26,7 @@
 enum {
 	COPY = 256 * KiB,
 	KEY_MOST = 128 * KiB,	/* bytes of one variable; Linux sets it */
+	MADE_MOST = 1 * MiB,	/* of generated input, in memory */
 };
 
 struct worker {
@@ -40,6 +41,7 @@ struct worker {
 	size_t npending, cap_pending;
 	struct buf hot;		/* the heaviest key of the last reduce task */
 	struct taskenv env;
+	struct store made;	/* input that was generated, of one task */
 };
 
 /* ---- messages: a struct, then as many bytes of payload as it says */
@@ -209,8 +211,8 @@ name_of(const struct worker *w, const struct task_msg *t)
 {
 	return (struct task_name){ .phase = phase_name(w->job, t->kind),
 	    .task = t->task, .attempt = t->attempt,
-	    .tasks = t->kind == TASK_FINISH ? 1 : t->kind == TASK_REDUCE ?
-	    w->job->reducers : w->job->ntasks, .later = t->kind != TASK_MAP };
+	    .tasks = t->kind == TASK_FINISH ? 1 : t->ntasks,
+	    .later = t->kind != TASK_MAP };
 }
 
 static void
@@ -238,24 +240,134 @@ attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
 
 /* Ends an attempt: takes over what is to be told of it. */
 static bool
+attempt_end(struct attempt *a, struct reply_msg *reply)
+{
+	if (a->log != -1)
+		close(a->log);
+	if (a->aborted)
+		orphaned();
+	reply->stats = a->stats;
+	reply->fail = a->fail;
+	return a->fail.kind == FAIL_NONE;
+}
+
+/* The same for one whose MR_OUTPUT_DIR counts. */
+static bool
 attempt_close(struct worker *w, struct attempt *a, const struct task_msg *t,
     struct reply_msg *reply)
 {
 	const struct task_name who = name_of(w, t);
 
-	if (a->log != -1)
-		close(a->log);
-	if (a->aborted)
-		orphaned();
-	if (a->fail.kind == FAIL_NONE &&
+	if (a->fail.kind == FAIL_NONE && !a->aborted &&
 	    !taskenv_keep(&w->env, &who, &a->fail.text)) {
 		a->fail.kind = FAIL_OUTPUT;
 		a->fail.exit = EXIT_TASK;
 		a->fail.final = true;
 	}
-	reply->stats = a->stats;
-	reply->fail = a->fail;
-	return a->fail.kind == FAIL_NONE;
+	return attempt_end(a, reply);
+}
+
+/* Runs the source, or what counts its records, into a place. */
+static bool
+run_source(struct worker *w, const struct task_msg *t,
+    const struct split *split, struct store *store, struct place *to,
+    struct reply_msg *reply)
+{
+	struct limits limits = w->job->limits;
+	struct command cmd;
+	struct attempt a;
+	bool ok;
+
+	generate_command(&w->job->made, &cmd, split);
+	attempt_prepare(w, &a, &cmd, t, &t->split);
+	memset(limits.ok, 0, sizeof limits.ok);
+	limits.ok[0] = true;
+	a.limits = &limits;
+	a.sink.store = store;
+	a.sink.place = to;
+	a.src.kind = SOURCE_EMPTY;
+	attempt_run(&a);
+	a.fail.silent = false;
+	ok = attempt_end(&a, reply);
+	reply->fail.source = !ok;
+	generate_free(&cmd);
+	return ok;
+}
+
+/* Whether the source has printed as many records as it was asked for. */
+static bool
+source_is_whole(const struct job *job, const struct split *s, int fd,
+    struct reply_msg *reply)
+{
+	struct reader r = { .job = job, .split = *s, .fd = fd };
+	struct found rec;
+	uint64_t n = 0;
+	int got;
+
+	while ((got = reader_record(&r, &rec, &reply->fail.text)) > 0)
+		n++;
+	r.fd = -1;
+	reader_close(&r);
+	if (got == 0 && n == s->len)
+		return true;
+	if (got == 0)
+		buf_printf(&reply->fail.text, "it printed %llu record%s, not "
+		    "%llu", (unsigned long long)n, n == 1 ? "" : "s",
+		    (unsigned long long)s->len);
+	reply->fail.kind = FAIL_OUTPUT;
+	reply->fail.exit = EXIT_TROUBLE;
+	reply->fail.source = true;
+	return false;
+}
+
+/* Makes the input of a task that is in no file, and opens it. */
+static int
+make_input(struct worker *w, const struct task_msg *t, struct reader *r,
+    struct reply_msg *reply)
+{
+	struct job *job = w->job;
+	struct place at = {0};
+
+	if (w->made.dir == NULL)
+		store_open(&w->made, job->tmpdirs[w->me % job->ntmpdirs],
+		    MADE_MOST);
+	store_empty(&w->made);
+	store_pick(&w->made, 0, &at);
+	*r = (struct reader){ .job = job, .split = t->split, .fd = -1 };
+	if (job->made.kind == GENERATE_RANGE) {
+		struct buf b = {0};
+
+		generate_record(&job->made, &t->split, job->shape.fmt.delim,
+		    &b);
+		store_append(&w->made, &at, b.p, b.len);
+		buf_free(&b);
+	} else if (!run_source(w, t, &t->split, &w->made, &at, reply)) {
+		return -1;
+	}
+	r->split.spool = at;
+	if (job->made.kind == GENERATE_SOURCE && !source_is_whole(job,
+	    &r->split, store_fd(&w->made, &at), reply))
+		return -1;
+	reply->stats = (struct attempt_stats){0};
+	r->fd = fcntl(store_fd(&w->made, &at), F_DUPFD_CLOEXEC, 3);
+	if (r->fd == -1)
+		die_errno("cannot open the input of a task");
+	return 0;
+}
+
+/* How many records a source has, as it says itself. */
+static void
+do_count(struct worker *w, const struct task_msg *t)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct place part = { .store = (uint16_t)w->me };
+
+	store_pick(w->store, 0, &part);
+	if (!run_source(w, t, NULL, w->store, &part, &reply))
+		reply.kind = REPLY_FAILED;
+	store_keep(w->store, &part);
+	reply.part = part;
+	answer(w, &reply);
 }
 
 /* Why a key cannot be in the environment, or NULL. */
@@ -441,10 +553,13 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 
 	if (sorts && collect_holds(w->collect) && t->task != w->newest + 1)
 		collect_flush(w->collect);
-	if (reader_open(&r, w->job, &t->split, &reply.fail.text) == -1) {
+	if ((t->split.generated ? make_input(w, t, &r, &reply) :
+	    reader_open(&r, w->job, &t->split, &reply.fail.text)) == -1) {
 		ok = false;
 	} else {
 		reply.split = r.split;
+		reply.input = r.split.generated ? r.split.spool.len :
+		    r.split.len;
 		if (job->check_order && payload->len > 0) {
 			buf_put(&r.key, payload->p, payload->len);
 			r.have_key = true;
@@ -640,7 +755,7 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	    .name = job->outpath };
 	bool ok = true, empty = merge_is_empty(m);
 
-	job->reducers = (unsigned)t->nparts;
+	job->reducers = (unsigned)t->ntasks;
 	sink_open(w, &sink, t, job->finish.argv == NULL);
 	if (job->reduce.argv != NULL && (!empty || t->split.empty)) {
 		struct attempt a;
@@ -763,7 +878,11 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 		if (w.store == NULL)
 			worker_begin(&w);
 		job->shared->worker[me].moved = 0;
+		w.env.nrecords = t.nrecords;
 		switch (t.kind) {
+		case TASK_COUNT:
+			do_count(&w, &t);
+			break;
 		case TASK_MAP:
 			do_map(&w, &t, &payload);
 			break;

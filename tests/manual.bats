@@ -23,7 +23,7 @@ of_help() {
 			$0 = $0
 		}
 		split($1, name, "[")
-		print letter, name[1], $2 ~ /^[A-Z][A-Z=]*$/ ? "ARG" : "-"
+		print letter, name[1], $2 ~ /^[A-Z][A-Z=:|%]*$/ ? "ARG" : "-"
 	}'
 }
 
@@ -102,8 +102,10 @@ of_manual() {
 	echo record >in
 	mr run -m 'env >&3; env >map' -r 'env >reduce' in 3>/dev/null
 	mr run --per-key -r 'env >key' --finish 'env >finish' in
+	mr run --range 0:1 -m 'env >range'
+	mr run --source 'echo 1;:' -m 'env >source'
 	unset MR_TEST_MARK MR TMPDIR
-	cat map reduce key finish | sed 's/=.*//' | sort -u |
+	cat map reduce key finish range source | sed 's/=.*//' | sort -u |
 		comm -23 - <(env | sed 's/=.*//' | sort) |
 		grep -vxE 'MR|MR_TEST_MARK|PWD|OLDPWD|SHLVL|_' | diff manual -
 }

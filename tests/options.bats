@@ -339,6 +339,8 @@ belongs() {
 		-m CMD or -r CMD|--env A=b
 		-m CMD or -r CMD|--tag
 	EOF
+	refused '^mr: --ok-exit has no effect without -m CMD or -r CMD' \
+		mr run --ok-exit 1 --source 'touch ran;'
 	refused '^mr sort: -o has no effect with -c' mr sort -c -o out in
 	cmp in <(printf 'b\t1\na\t2\nb\t3\n')
 	[ ! -e out ]
