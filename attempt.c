@@ -44,7 +44,8 @@ struct feed {
 	bool copy;		/* splice does not work on this input */
 	unsigned char *buf;
 	size_t at, n;		/* of buf, to be written */
-	unsigned char last;	/* last byte of the segment so far */
+	bool waiting;		/* for the segment, which is a pipe */
+	unsigned char last;	/* byte of such a segment, so far */
 };
 
 struct state {
@@ -256,6 +257,38 @@ segment_lacks(const struct segment *s, const struct form *form,
 	    0;
 }
 
+static bool feed_more(struct state *);
+
+/* The same of a segment that is a pipe.  Whether its end is a good one the
+ * next segment tells, or that there is none. */
+static bool
+feed_piped(struct state *s)
+{
+	struct feed *f = &s->feed;
+	ssize_t n = read_some(f->seg.fd, f->buf, CHUNK);
+
+	f->waiting = n == -1 && errno == EAGAIN;
+	if (n > 0) {
+		f->n = (size_t)n;
+		f->last = f->buf[n - 1];
+		f->seg.off = f->seg.end += (uint64_t)n;
+		return true;
+	}
+	if (f->waiting)
+		return false;
+	if (n == -1) {
+		input_short(s, strerror(errno));
+		return false;
+	}
+	f->have_seg = false;
+	if (!f->seg.complete || f->seg.off == 0 ||
+	    f->last == s->a->form->delim)
+		return feed_more(s);
+	f->buf[0] = s->a->form->delim;
+	f->n = 1;
+	return true;
+}
+
 /* Puts the next bytes into feed.buf.  False if there are none now. */
 static bool
 feed_more(struct state *s)
@@ -291,6 +324,8 @@ feed_more(struct state *s)
 		f->have_seg = true;
 		f->copy = !LINUX;
 	}
+	if (f->seg.pipe)
+		return feed_piped(s);
 	if (f->seg.off < f->seg.end) {
 		size_t want = f->seg.end - f->seg.off < CHUNK ?
 		    (size_t)(f->seg.end - f->seg.off) : CHUNK;
@@ -388,7 +423,7 @@ count_unread(struct state *s)
 	}
 	if (!f->ended) {
 		s->a->stats.unread += f->n - f->at;
-		if (f->have_seg)
+		if (f->have_seg && !f->seg.pipe)
 			s->a->stats.unread += f->seg.end - f->seg.off;
 		if (s->a->stats.unread == 0)
 			s->a->stats.unread = 1;	/* some, at least */
@@ -597,14 +632,17 @@ static void
 turn(struct state *s)
 {
 	struct attempt *a = s->a;
-	struct pollfd p[4];
+	struct pollfd p[5];
 	int64_t wait;
-	size_t n = 0, in = 4, out = 4, err = 4, order = 4;
+	size_t n = 0, in = 5, out = 5, err = 5, order = 5, from = 5;
 
 	wait = check_limits(s);
 	if (s->feed.fd != -1) {
 		p[in = n++] = (struct pollfd){ .fd = s->feed.fd,
-		    .events = POLLOUT };
+		    .events = s->feed.waiting ? 0 : POLLOUT };
+		if (s->feed.waiting)
+			p[from = n++] = (struct pollfd){
+			    .fd = s->feed.seg.fd, .events = POLLIN };
 	}
 	if (s->out != -1)
 		p[out = n++] = (struct pollfd){ .fd = s->out,
@@ -616,15 +654,18 @@ turn(struct state *s)
 		p[order = n++] = (struct pollfd){ .fd = a->abort_fd,
 		    .events = POLLIN };
 	proc_poll(p, n, wait);
-	if (order < 4 && p[order].revents != 0) {
+	if (order < 5 && p[order].revents != 0) {
 		a->aborted = true;
 		stop_task(s);
 	}
-	if (out < 4 && p[out].revents != 0)
+	if (out < 5 && p[out].revents != 0)
 		drain_stdout(s);
-	if (err < 4 && p[err].revents != 0)
+	if (err < 5 && p[err].revents != 0)
 		drain_stderr(s, 256 * KiB);
-	if (in < 4 && p[in].revents != 0) {
+	if (from < 5 && p[in].revents != 0) {
+		close_fd(&s->feed.fd);	/* nobody reads it any more */
+	} else if ((in < 5 && p[in].revents != 0) ||
+	    (from < 5 && p[from].revents != 0)) {
 		feed(s);
 		if (a->fail.kind == FAIL_INPUT)
 			stop_task(s);

@@ -158,6 +158,14 @@ crew_forget(struct driver *d, struct worker_state *w)
 	d->alive--;
 }
 
+/* Sends a signal to the process groups of a worker's task. */
+void
+crew_signal(struct driver *d, unsigned who, int sig)
+{
+	for (int i = 0; i < NGROUPS; i++)
+		proc_kill_group(d->job->shared->worker[who].group[i], sig);
+}
+
 /* Ends all workers: closes their sockets, so that they stop their tasks
  * gently, and kills those that are left when the grace time is over. */
 void
@@ -178,8 +186,7 @@ crew_stop(struct driver *d)
 			if (w->pid == 0 ||
 			    proc_wait(w->pid, NULL, WNOHANG) == 0)
 				continue;
-			proc_kill_group(d->job->shared->worker[i].group,
-			    SIGKILL);
+			crew_signal(d, i, SIGKILL);
 			w->pid = 0;
 			d->alive--;
 		}
@@ -189,8 +196,7 @@ crew_stop(struct driver *d)
 		if (!killed && (proc_signal() < 0 || now_ns() > until)) {
 			for (unsigned i = 0; i < d->nw; i++)
 				if (d->w[i].pid > 0) {
-					proc_kill_group(d->job->shared->
-					    worker[i].group, SIGKILL);
+					crew_signal(d, i, SIGKILL);
 					kill(d->w[i].pid, SIGTERM);
 				}
 			killed = true;

@@ -44,6 +44,8 @@ clean_up(void)
 		return;
 	the_driver = NULL;
 	progress_end(&d->bar);
+	stream_close(d->stream);
+	d->stream = NULL;
 	if (d->w != NULL)
 		crew_stop(d);
 	output_free(d->out);
@@ -72,8 +74,7 @@ pause_job(struct driver *d)
 	for (unsigned i = 0; i < d->nw; i++)
 		if (d->w[i].pid > 0) {
 			kill(d->w[i].pid, SIGSTOP);
-			proc_kill_group(d->job->shared->worker[i].group,
-			    SIGSTOP);
+			crew_signal(d, i, SIGSTOP);
 		}
 	proc_stop_self();
 	spent = now_ns() - from;
@@ -84,8 +85,7 @@ pause_job(struct driver *d)
 		d->deadline += spent;
 	for (unsigned i = 0; i < d->nw; i++)
 		if (d->w[i].pid > 0) {
-			proc_kill_group(d->job->shared->worker[i].group,
-			    SIGCONT);
+			crew_signal(d, i, SIGCONT);
 			kill(d->w[i].pid, SIGCONT);
 		}
 }
@@ -282,6 +282,7 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	d->unread += r->stats.unread;
 	if (d->phase == TASK_MAP) {
 		d->in += r->input;
+		d->fed |= !r->nothing;
 		d->records += r->records;
 		d->map_out += r->stats.out;
 		if (d->job->kind == JOB_MAP)
@@ -357,8 +358,9 @@ worker_died(struct driver *d, unsigned who)
 		say_errno("listening to a worker");
 	shutdown(w->sock, SHUT_RDWR);	/* it ends, if it has not */
 	proc_wait(w->pid, &status, 0);
-	proc_kill_group(d->job->shared->worker[who].group, SIGKILL);
-	d->job->shared->worker[who].group = 0;
+	crew_signal(d, who, SIGKILL);
+	for (int i = 0; i < NGROUPS; i++)
+		d->job->shared->worker[who].group[i] = 0;
 	proc_kill_strays(d->job->id);
 	d->lost_workers++;
 	if (WIFEXITED(status)) {
@@ -582,10 +584,12 @@ run_maps(struct driver *d)
 {
 	for (;;) {
 		hand_out_maps(d);
-		if (d->failed || disorder_is_known(d) ||
-		    (d->planned && d->unfinished == 0))
+		if (d->failed || disorder_is_known(d))
 			return;
-		step(d);
+		if (!d->planned || d->unfinished > 0)
+			step(d);
+		else if (!plan_empty(d))
+			return;
 	}
 }
 

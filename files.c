@@ -41,7 +41,7 @@ mtime_ns(const struct stat *st)
 	    st->st_mtim.tv_nsec;
 }
 
-static void
+static struct file *
 add_file(struct input *in, const char *name, const struct stat *st,
     bool stream)
 {
@@ -55,44 +55,39 @@ add_file(struct input *in, const char *name, const struct stat *st,
 	*f = (struct file){ .name = xstrdup(name), .stream = stream };
 	if (stream) {
 		in->nstreams++;
-		return;
+		if (in->decompress == DECOMPRESS_OWN)
+			f->codec = CODEC_OWN;
+		return f;
 	}
 	f->size = (uint64_t)st->st_size;
 	f->dev = st->st_dev;
 	f->ino = st->st_ino;
 	f->mtime_ns = mtime_ns(st);
 	in->bytes += f->size;
+	return f;
 }
 
-/* A file that says it has no bytes may still give some (/proc).  Returns
- * whether it does, or -1 and errno if it cannot be read. */
-static int
-has_bytes(const char *name)
-{
-	char c;
-	int fd = open_file(name, O_RDONLY | O_NONBLOCK, 0), err;
-	ssize_t n = fd == -1 ? -1 : read_some(fd, &c, 1);
-
-	err = errno;
-	if (fd != -1)
-		close(fd);
-	errno = err;
-	return n < 0 ? -1 : n > 0;
-}
-
+/* A file that says it has no bytes may still give some (/proc). */
 static void
 add_plain(struct input *in, const char *name, const struct stat *st)
 {
-	int some = 0;
+	int fd = open_file(name, O_RDONLY | O_NONBLOCK, 0);
+	unsigned char head[CODEC_LOOK];
+	struct file *f;
+	ssize_t n = 0;
 
-	if (st->st_size == 0)
-		some = has_bytes(name);
-	else if (faccessat(AT_FDCWD, name, R_OK, AT_EACCESS) == -1)
-		some = -1;
-	if (some == -1)
+	if (fd == -1 || ((st->st_size == 0 ||
+	    in->decompress != DECOMPRESS_NONE) &&
+	    (n = read_some(fd, head, sizeof head)) == -1)) {
 		complain(in, name, strerror(errno));
-	else
-		add_file(in, name, st, some);
+	} else {
+		f = add_file(in, name, st, st->st_size == 0 && n > 0);
+		if (n > 0 && in->decompress != DECOMPRESS_NONE)
+			f->codec = in->decompress == DECOMPRESS_OWN ?
+			    CODEC_OWN : (uint8_t)codec_of(head, (size_t)n);
+	}
+	if (fd != -1)
+		close(fd);
 }
 
 static int
@@ -235,13 +230,39 @@ files_list(struct input *in, const char *option, const char *path, char end)
 	buf_free(&b);
 }
 
+/* Files that no program is there to read are as good as unreadable: one of
+ * each kind is named. */
+static void
+check_codecs(struct input *in)
+{
+	bool told[CODEC_OWN + 1] = { false };
+
+	for (size_t i = 0; i < in->n; i++) {
+		unsigned codec = in->files[i].codec;
+		struct buf why = {0};
+
+		if (codec == 0 || codec == CODEC_OWN || told[codec])
+			continue;
+		told[codec] = true;
+		if (codec_decoder(codec) != NULL)
+			continue;
+		codec_missing(codec, &why);
+		buf_put(&why, "", 1);
+		complain(in, in->files[i].name, (const char *)why.p);
+		buf_free(&why);
+	}
+}
+
 /* Ends the process if anything could not be read: all of it is named. */
 void
 files_check(struct input *in)
 {
-	const char *p = (const char *)in->errors.p, *nl;
-	size_t left = in->errors.len;
+	const char *p, *nl;
+	size_t left;
 
+	check_codecs(in);
+	p = (const char *)in->errors.p;
+	left = in->errors.len;
 	if (in->nerrors == 0)
 		return;
 	for (; left > 0 && (nl = memchr(p, '\n', left)) != NULL;
@@ -249,6 +270,38 @@ files_check(struct input *in)
 		say("%.*s", (int)(nl - p), p);
 	refuse("%zu input%s cannot be read; nothing was run", in->nerrors,
 	    in->nerrors == 1 ? "" : "s");
+}
+
+/* Has all that is compressed read by the driver, one after the other, where
+ * the form of records does not let them be told apart. */
+void
+files_unpack_in_order(struct input *in)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		struct file *f = in->files + i;
+
+		if (f->codec == 0 || f->stream)
+			continue;
+		f->stream = true;
+		in->nstreams++;
+		in->bytes -= f->size;
+	}
+}
+
+/* The program that reads a file; NULL if there is none, or it is not known. */
+const struct decoder *
+file_decoder(const struct input *in, const struct file *f)
+{
+	return f->codec == CODEC_OWN ? &in->decoder : f->codec != 0 ?
+	    codec_decoder(f->codec) : NULL;
+}
+
+/* Whether a stream is to be looked at, since it may be compressed. */
+bool
+file_is_looked_at(const struct input *in, const struct file *f)
+{
+	return f->codec == 0 && (in->decompress == DECOMPRESS_ASKED ||
+	    (in->decompress == DECOMPRESS_AUTO && strcmp(f->name, "-") != 0));
 }
 
 /* Whether the open file is still the one that was planned; one that has

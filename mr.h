@@ -185,19 +185,22 @@ struct command {
 	char **argv;		/* NULL: no command */
 	const char *shown;	/* as the user gave it */
 };
+enum { GROUP_TASK, GROUP_FEEDER, NGROUPS };
 struct spawn {
 	char *const *argv, *const *envp;
+	int group;		/* of a worker's two, which this one leads */
 	const char *path;	/* argv[0] looked up by proc_lookup, or NULL */
 	int in, out, err;
 	uint64_t as_limit;	/* RLIMIT_AS, or 0 */
 };
 void proc_driver_signals(void);
-void proc_worker_begin(volatile int32_t *group);
+void proc_worker_begin(volatile int32_t group[NGROUPS]);
 int proc_spawn(const struct spawn *, pid_t *);
 pid_t proc_wait(pid_t, int *status, int flags);
 void proc_kill_group(pid_t, int sig);
 void proc_kill_children(void);
 void proc_kill_children_but(pid_t);
+int proc_end_feeder(pid_t, int64_t limit_ns);
 void proc_kill_strays(const char *job_id);
 bool proc_started_ignored(int sig);
 bool proc_dying(void);
@@ -334,6 +337,17 @@ void ikey_build(const struct shape *, struct record *, struct buf *,
 size_t ikey_group(const struct shape *, const unsigned char *, size_t);
 size_t ikey_shown(const struct shape *, size_t);
 
+/* ----------------------------------------------------------- codec.c */
+enum { CODEC_LOOK = 10 };	/* bytes that are enough to know one */
+struct decoder {
+	struct command command;
+	bool strict;		/* what it says is a failure */
+	bool own;		/* the user's command */
+};
+unsigned codec_of(const unsigned char *, size_t);
+const struct decoder *codec_decoder(unsigned codec);
+void codec_missing(unsigned codec, struct buf *why);
+
 /* ----------------------------------------------------------- files.c */
 struct file {
 	const char *name;	/* as it was given; "-" is standard input */
@@ -341,6 +355,13 @@ struct file {
 	uint64_t dev, ino;
 	int64_t mtime_ns;
 	bool stream;		/* size unknown: read to its end */
+	uint8_t codec;		/* that made it; 0: none, or not known */
+};
+enum { CODEC_OWN = 255 };	/* it goes through input->decoder */
+enum decompress {
+	DECOMPRESS_NONE, DECOMPRESS_AUTO,
+	DECOMPRESS_ASKED,	/* of standard input, too */
+	DECOMPRESS_OWN,
 };
 struct input {
 	struct file *files;
@@ -351,11 +372,16 @@ struct input {
 	struct buf errors;	/* what could not be read, a line each */
 	size_t nerrors;
 	bool recursive;
+	enum decompress decompress;
+	struct decoder decoder;	/* of DECOMPRESS_OWN */
 };
 void files_add(struct input *, const char *name);
 void files_list(struct input *, const char *option, const char *path,
     char end);
 void files_check(struct input *);
+void files_unpack_in_order(struct input *);
+const struct decoder *file_decoder(const struct input *, const struct file *);
+bool file_is_looked_at(const struct input *, const struct file *);
 int file_unchanged(const struct file *, int fd, char *why, size_t whylen);
 int file_open(const struct file *, char *why, size_t whylen);
 
@@ -418,6 +444,23 @@ int store_pack(const struct store *, const char *prog, bool unpack,
     const void *, size_t, struct buf *);
 void store_punch(const struct store *, const struct place *, uint64_t off,
     uint64_t len);
+
+/* ---------------------------------------------------------- feeder.c */
+struct feeder {
+	const struct decoder *decoder;	/* NULL: there is none */
+	pid_t pid;		/* 0: it has ended */
+	int fd;			/* of its output, does not block */
+	int err;		/* where it complains */
+};
+#define FEEDER_GRACE ((int64_t)2000000000)	/* ns from the end of its
+					 * output to its exit */
+int feeder_start(struct feeder *, const struct decoder *, char *const *envp,
+    int in, const char *dir, struct buf *why);
+int feeder_wait(struct feeder *, int abort_fd, int64_t limit_ns,
+    struct buf *why);
+bool feeder_is_empty(const struct feeder *);
+int feeder_end(struct feeder *, struct buf *why);
+void feeder_stop(struct feeder *);
 
 /* ----------------------------------------------------------- runio.c */
 struct run {
@@ -543,6 +586,7 @@ struct segment {
 	uint64_t off, end;
 	bool complete;		/* what it lacks at its end is supplied */
 	uint64_t begin;		/* then: where its file's records begin */
+	bool pipe;		/* read it to its end; off and end count */
 };
 struct source {
 	enum source_kind kind;
@@ -660,7 +704,8 @@ struct job {
 	const char *phase_name;		/* of JOB_MAP: "map" or "reduce" */
 };
 struct shared_worker {
-	volatile int32_t group;		/* process group of its task, or 0 */
+	/* Process groups: of its task, and of what feeds that; or 0. */
+	volatile int32_t group[NGROUPS];
 	volatile uint64_t moved;	/* input bytes of its present task */
 };
 struct shared {
@@ -687,8 +732,17 @@ struct reader {
 	bool headed, begun;	/* the header, the rest has been given */
 	uint32_t at_file;	/* of the segment: its number, and what to */
 	uint64_t shift;		/* add to an offset in fd for one in it */
+	bool piped;		/* some of the split is compressed */
+	struct feeder feeder;	/* of the file that is open */
+	char *const *envp;	/* of feeders */
+	int abort_fd;		/* readable: the driver wants us to stop */
+	struct segment first;	/* which has bytes, if primed */
+	bool primed;
+	bool nothing;		/* all that is compressed is empty */
+	bool late;		/* a limit of time has passed */
 	struct segment seg;	/* for reader_read */
 	bool in_segment;
+	unsigned char last;	/* byte of it so far, if it is a pipe */
 	const unsigned char *lacks;	/* what the last segment still lacks */
 	size_t nlacks;
 	/* For sorted input: */
@@ -699,8 +753,9 @@ struct reader {
 	bool have_key, disorder;
 	uint64_t records;	/* checked, the one out of order too */
 };
+bool reader_is_piped(const struct job *, const struct split *);
 int reader_open(struct reader *, const struct job *, const struct split *,
-    struct buf *why);
+    char *const *envp, int abort_fd, struct buf *why);
 int reader_check(struct reader *, struct buf *why);
 int reader_segment(void *, struct segment *, struct buf *why);
 ssize_t reader_read(struct reader *, unsigned char *, size_t,
@@ -769,7 +824,8 @@ struct reply_msg {
 	struct place part;	/* the task's output, if it has any */
 	struct attempt_stats stats;
 	struct split split;	/* as it was aligned */
-	uint64_t input;		/* bytes of it */
+	uint64_t input;		/* bytes of it that were read */
+	bool nothing;		/* there were none, though it is not empty */
 	uint64_t records, read;
 	uint64_t peak_kb;	/* of the worker's memory */
 	uint64_t hot_weight;	/* of the heaviest key, which follows too */
@@ -781,14 +837,34 @@ _Noreturn void worker_main(struct job *, unsigned me, int sock, pid_t driver);
 int message_send(int fd, const void *, size_t, const void *payload, size_t);
 int message_recv(int fd, void *, size_t);
 
+/* ---------------------------------------------------------- unpack.c */
+struct unpack {
+	int fd;
+	const struct decoder *decoder;
+	bool look, settled;
+	unsigned char head[CODEC_LOOK];	/* what was read to look at it */
+	size_t have, given;	/* of head */
+	struct feeder feeder;
+	pid_t cat;		/* which gives it the rest, or 0 */
+	const char *dir;	/* for temporary files */
+};
+void unpack_begin(struct unpack *, int fd, const struct decoder *, bool look,
+    const char *dir);
+int unpack_fd(const struct unpack *);
+ssize_t unpack_read(struct unpack *, void *, size_t, struct buf *why);
+void unpack_end(struct unpack *);
+
 /* ---------------------------------------------------------- stream.c */
 struct stream;
 struct stream *stream_open(const char *name, const struct format *,
     const struct form *, struct store *spool, uint16_t spool_id, size_t block,
     bool groups, bool uncut);
+void stream_unpack(struct stream *, const struct decoder *, bool look,
+    const char *dir);
 int stream_fd(const struct stream *);
 void stream_set_block(struct stream *, size_t);
-int stream_read(struct stream *, struct split *, struct buf *before);
+int stream_read(struct stream *, struct split *, struct buf *before,
+    struct buf *why);
 bool stream_next(struct stream *, struct split *);
 void stream_close(struct stream *);
 
@@ -897,6 +973,7 @@ struct driver {
 	uint64_t stream_bytes;
 	struct buf before;
 	bool planned;		/* all tasks of the phase are known */
+	bool fed;		/* a map task had some input */
 	bool in_order;
 	uint64_t block;
 	struct run *runs;	/* in input order */
@@ -931,6 +1008,7 @@ struct driver {
 void crew_new(struct driver *);
 bool crew_start(struct driver *, unsigned who);
 void crew_forget(struct driver *, struct worker_state *);
+void crew_signal(struct driver *, unsigned who, int sig);
 void crew_stop(struct driver *);
 void crew_give(struct driver *, unsigned who, struct task_msg *,
     const struct buf *payload);
@@ -942,6 +1020,7 @@ void plan_advise(const struct driver *);
 struct task *plan_add(struct driver *, const struct split *);
 void plan_more(struct driver *);
 void plan_cut(struct driver *);
+bool plan_empty(struct driver *);
 void plan_read(struct driver *);
 int64_t plan_next(struct driver *, unsigned who);
 void plan_again(struct driver *, uint32_t lo, uint32_t hi, int owner);
@@ -971,7 +1050,7 @@ enum {				/* ids of options that several share */
 	O_KEY,
 	O_TAG, O_ENV, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_PER_KEY, O_KEY_STDIN,
-	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM,
+	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM, O_DECOMPRESS,
 	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER,
 	O_OWN,			/* from here on: a subcommand's own */
 };

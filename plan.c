@@ -239,12 +239,19 @@ static void
 plan_file(struct driver *d, uint32_t file)
 {
 	struct job *job = d->job;
-	uint64_t head = plan_header(d, file);
+	const struct file *f = job->input.files + file;
+	uint64_t head;
 
+	if (f->codec != 0) {
+		plan_add(d, &(struct split){ .file = file, .nfiles = 1,
+		    .len = f->size, .exact = true });
+		d->file++;
+		return;
+	}
+	head = plan_header(d, file);
 	if (form_is_serial(&job->form) &&
-	    head < job->input.files[file].size) {
-		d->cutting = cuts_open(&job->form, job->input.files + file, file,
-		    head, d->block);
+	    head < f->size) {
+		d->cutting = cuts_open(&job->form, f, file, head, d->block);
 		return;			/* plan_cut goes on */
 	}
 	plan_blocks(d, file, head);
@@ -326,6 +333,9 @@ plan_more(struct driver *d)
 			    job->check_order || job->grouped, job->whole_file);
 			if (d->stream == NULL)
 				die_errno("%s", f->name);
+			stream_unpack(d->stream, file_decoder(&job->input, f),
+			    file_is_looked_at(&job->input, f),
+			    job->tmpdirs[0]);
 			d->stream_bytes = 0;
 			return;
 		}
@@ -352,6 +362,18 @@ plan_more(struct driver *d)
 		plan_add(d, &(struct split){ .nfiles = 1, .empty = true });
 }
 
+/* Plans the one task of an empty input, where that it is empty was seen only
+ * when it was read.  False if it is not, or has been. */
+bool
+plan_empty(struct driver *d)
+{
+	if (d->phase != TASK_MAP || d->fed || d->job->whole_file || d->n == 0 ||
+	    d->tasks[d->n - 1].split.empty)
+		return false;
+	plan_add(d, &(struct split){ .nfiles = 1, .empty = true });
+	return true;
+}
+
 /* A block of the stream is a task. */
 static void
 add_block(struct driver *d, struct split *s)
@@ -373,11 +395,16 @@ add_block(struct driver *d, struct split *s)
 void
 plan_read(struct driver *d)
 {
+	const char *name = d->job->input.files[d->file].name;
+	struct buf why = {0};
 	struct split s;
-	int got = stream_read(d->stream, &s, &d->before);
+	int got = stream_read(d->stream, &s, &d->before, &why);
 
 	if (got == -2)
-		die_errno("%s", d->job->input.files[d->file].name);
+		die_errno("%s", name);
+	if (got == -3)
+		die("%s: %.*s", strcmp(name, "-") == 0 ? "standard input" :
+		    name, (int)why.len, why.p);
 	if (s.len > 0)
 		add_block(d, &s);
 	while (got == 1 && stream_next(d->stream, &s))

@@ -48,7 +48,7 @@ static bool recorded;
 static volatile sig_atomic_t caught;	/* terminating signal, or 0 */
 static volatile sig_atomic_t caught_again, child, stop, info;
 static volatile sig_atomic_t dying;	/* a worker must start nothing more */
-static volatile int32_t *task_group;	/* a worker's */
+static volatile int32_t *task_group;	/* a worker's: its task's, its feeder's */
 
 static void
 note(int sig)
@@ -172,16 +172,17 @@ worker_dies(int sig)
 
 	(void)sig;
 	dying = 1;
-	if (task_group != NULL && *task_group > 0)
-		kill(-*task_group, SIGKILL);
+	for (int i = 0; i < NGROUPS && task_group != NULL; i++)
+		if (task_group[i] > 0)
+			kill(-task_group[i], SIGKILL);
 	each_child(kill_one, NULL);
 	errno = err;
 }
 
 /* Called in a worker right after the fork.  group is where it notes the
- * process group of its task. */
+ * process groups of its task and of what feeds that. */
 void
-proc_worker_begin(volatile int32_t *group)
+proc_worker_begin(volatile int32_t group[NGROUPS])
 {
 	static const int ignore[] = { SIGHUP, SIGINT, SIGQUIT, SIGTSTP,
 	    SIGUSR1, SIGPIPE, SIGXFSZ, SIGTTOU };
@@ -243,8 +244,9 @@ child_exec(const struct spawn *s, const char *path, pid_t parent,
 		*err = errno;
 		_exit(EXIT_NOCMD);
 	}
-	if (task_group != NULL && *task_group == 0)
-		*task_group = getpid();		/* before it can kill us */
+	if (task_group != NULL && task_group[s->group] == 0)
+		task_group[s->group] = getpid();	/* before it can
+							 * kill us */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	execve(path, s->argv, s->envp);
@@ -287,12 +289,12 @@ proc_spawn(const struct spawn *s, pid_t *pid)
 #endif
 	if (err != 0 && got > 0) {
 		proc_wait(got, NULL, 0);
-		if (task_group != NULL && *task_group == got)
-			*task_group = 0;
+		if (task_group != NULL && task_group[s->group] == got)
+			task_group[s->group] = 0;
 		got = -1;
 	}
-	if (err == 0 && task_group != NULL && *task_group == 0)
-		*task_group = got;
+	if (err == 0 && task_group != NULL && task_group[s->group] == 0)
+		task_group[s->group] = got;
 	*pid = got;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return err;
@@ -317,6 +319,8 @@ proc_kill_children_but(pid_t one)
 void
 proc_kill_children(void)
 {
+	if (task_group != NULL)
+		proc_kill_group(task_group[GROUP_FEEDER], SIGKILL);
 	for (int round = 0; round < 1000; round++) {
 		pid_t got;
 
@@ -324,9 +328,39 @@ proc_kill_children(void)
 		while ((got = proc_wait(-1, NULL, WNOHANG)) > 0)
 			;
 		if (got == -1 && errno == ECHILD)
-			return;
+			break;
 		nanosleep(&(struct timespec){ 0, 200000 }, NULL);
 	}
+	if (task_group != NULL)
+		task_group[GROUP_FEEDER] = 0;
+}
+
+/* Waits for the exit of a feeder, so long at most, and reaps it and its
+ * group.  Returns its status as waitpid has it, or -1: it had to be killed,
+ * or was already with the task. */
+int
+proc_end_feeder(pid_t pid, int64_t limit_ns)
+{
+	int64_t until = now_ns() + limit_ns, left;
+	siginfo_t si;
+	int status = -1;
+
+	for (;;) {
+		si.si_pid = 0;
+		if (waitid(P_PID, (id_t)pid, &si, WEXITED | WNOHANG |
+		    WNOWAIT) == -1)
+			return -1;
+		left = until - now_ns();
+		if (si.si_pid != 0 || left <= 0)
+			break;
+		proc_poll(NULL, 0, left);
+	}
+	proc_kill_group(pid, SIGKILL);
+	if (proc_wait(pid, &status, 0) == -1 || si.si_pid == 0)
+		status = -1;
+	if (task_group != NULL)
+		task_group[GROUP_FEEDER] = 0;
+	return status;
 }
 
 static void

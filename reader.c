@@ -48,31 +48,80 @@ open_next(struct reader *r, uint32_t number, struct buf *why)
 	return r->fd == -1 ? file_failed(r->file, text, why) : 0;
 }
 
-/* Opens a split and finds its exact ends.  A stream's block is in the spool
- * and exact already. */
-int
-reader_open(struct reader *r, const struct job *job, const struct split *split,
-    struct buf *why)
+static int
+feeder_failed(const struct reader *r, struct buf *text, struct buf *why)
 {
-	*r = (struct reader){ .job = job, .split = *split, .fd = -1,
-	    .next = split->file };
-	if (split->stream || split->empty || split->generated ||
-	    split->nfiles != 1)
-		return 0;
-	if (open_next(r, split->file, why) == -1)
-		return -1;
-	if (split_align(&job->form, r->fd, &r->split, r->file->size) == -1)
-		return file_failed(r->file, strerror(errno), why);
-	return 0;
+	buf_escaped(why, r->file->name, strlen(r->file->name));
+	buf_str(why, ": ");
+	buf_put(why, text->p, text->len);
+	buf_free(text);
+	return -1;
 }
 
-void
-reader_close(struct reader *r)
+/* Starts the program that reads the file, which is open. */
+static int
+begin_feeder(struct reader *r, struct segment *seg, struct buf *why)
 {
-	if (r->fd != -1)
-		close(r->fd);
-	buf_free(&r->key);
-	free(r->win);
+	const struct input *in = &r->job->input;
+	struct buf text = {0};
+
+	if (feeder_start(&r->feeder, file_decoder(in, r->file), r->envp,
+	    r->fd, r->job->tmpdirs[0], &text) == -1)
+		return feeder_failed(r, &text, why);
+	*seg = (struct segment){ .fd = r->feeder.fd, .pipe = true,
+	    .complete = !r->job->whole_file };
+	return 1;
+}
+
+/* The end of its output has been seen, if there is one. */
+static int
+end_feeder(struct reader *r, struct buf *why)
+{
+	struct buf text = {0};
+
+	if (r->feeder.pid == 0 || feeder_end(&r->feeder, &text) == 0)
+		return 0;
+	return feeder_failed(r, &text, why);
+}
+
+static int
+wait_feeder(struct reader *r, struct buf *why)
+{
+	const struct limits *l = &r->job->limits;
+	int64_t limit = l->timeout;
+	struct buf text = {0};
+
+	if (limit == 0 || (l->stall > 0 && l->stall < limit))
+		limit = l->stall;
+	if (feeder_wait(&r->feeder, r->abort_fd, limit, &text) == 0)
+		return 0;
+	r->late = true;
+	return feeder_failed(r, &text, why);
+}
+
+/* Bytes of a segment that is a pipe.  0 at its end, -1 with the reason. */
+static ssize_t
+read_feeder(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
+{
+	ssize_t n;
+
+	while ((n = read_some(r->seg.fd, p, cap)) == -1 && errno == EAGAIN)
+		if (wait_feeder(r, why) == -1)
+			return -1;
+	if (n == -1)
+		return file_failed(r->file, strerror(errno), why);
+	if (n > 0)
+		r->last = p[n - 1];
+	r->seg.off = r->seg.end += (uint64_t)n;
+	return n;
+}
+
+/* What the segment, which was a pipe, still lacks. */
+static size_t
+feeder_lacks(struct reader *r)
+{
+	r->lacks = &r->job->form.delim;
+	return r->seg.complete && r->seg.off > 0 && r->last != *r->lacks;
 }
 
 /* The one piece of a split that is no more than one file's. */
@@ -125,12 +174,15 @@ next_packed(struct reader *r, struct segment *seg, struct buf *why)
 	const struct form *form = &r->job->form;
 	uint64_t head = 0;
 
-	if (reader_check(r, why) == -1)
+	if (end_feeder(r, why) == -1 || reader_check(r, why) == -1)
 		return -1;
 	if (r->next == r->split.file + r->split.nfiles)
 		return 0;
 	if (open_next(r, r->next, why) == -1)
 		return -1;
+	r->at_file = r->next++;
+	if (r->file->codec != 0)
+		return begin_feeder(r, seg, why);
 	if (form->header == HEADER_SKIP && (head = input_header(form, r->fd,
 	    r->file->size)) == UINT64_MAX)
 		return file_failed(r->file, strerror(errno), why);
@@ -141,8 +193,70 @@ next_packed(struct reader *r, struct segment *seg, struct buf *why)
 	*seg = (struct segment){ .fd = r->fd, .off = head,
 	    .end = r->file->size,
 	    .complete = true, .begin = head };
-	r->at_file = r->next++;
 	return 1;
+}
+
+/* Finds the first piece that has a byte, so that no command is run where all
+ * files are empty once they are read. */
+static int
+prime(struct reader *r, struct buf *why)
+{
+	int got;
+
+	while ((got = next_packed(r, &r->first, why)) > 0) {
+		if (!r->first.pipe && r->first.off < r->first.end)
+			break;
+		if (r->first.pipe && wait_feeder(r, why) == -1)
+			return -1;
+		if (r->first.pipe && !feeder_is_empty(&r->feeder))
+			break;
+	}
+	r->primed = got > 0;
+	r->nothing = got == 0;
+	return got < 0 ? -1 : 0;
+}
+
+/* Whether programs read some of the split. */
+bool
+reader_is_piped(const struct job *job, const struct split *s)
+{
+	if (s->stream || s->empty || s->generated)
+		return false;
+	for (uint32_t i = s->file; i < s->file + s->nfiles; i++)
+		if (job->input.files[i].codec != 0)
+			return true;
+	return false;
+}
+
+/* Opens a split and finds its exact ends.  A stream's block is in the spool
+ * and exact already; what is compressed has no inner ends. */
+int
+reader_open(struct reader *r, const struct job *job, const struct split *split,
+    char *const *envp, int abort_fd, struct buf *why)
+{
+	*r = (struct reader){ .job = job, .split = *split, .fd = -1,
+	    .next = split->file, .envp = envp, .abort_fd = abort_fd };
+	r->piped = reader_is_piped(job, split);
+	if (r->piped && !job->whole_file)
+		return prime(r, why);
+	if (split->stream || split->empty || split->generated ||
+	    split->nfiles != 1 || r->piped)
+		return 0;
+	if (open_next(r, split->file, why) == -1)
+		return -1;
+	if (split_align(&job->form, r->fd, &r->split, r->file->size) == -1)
+		return file_failed(r->file, strerror(errno), why);
+	return 0;
+}
+
+void
+reader_close(struct reader *r)
+{
+	feeder_stop(&r->feeder);
+	if (r->fd != -1)
+		close(r->fd);
+	buf_free(&r->key);
+	free(r->win);
 }
 
 /* The next piece of a split, for attempt.c. */
@@ -151,7 +265,12 @@ reader_segment(void *arg, struct segment *seg, struct buf *why)
 {
 	struct reader *r = arg;
 
-	if (!r->split.stream && r->split.nfiles != 1)
+	if (r->primed) {
+		*seg = r->first;
+		r->primed = false;
+		return 1;
+	}
+	if (r->piped || (!r->split.stream && r->split.nfiles != 1))
 		return next_packed(r, seg, why);
 	if (r->begun || r->split.empty)
 		return reader_check(r, why);
@@ -191,10 +310,13 @@ reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 				return got;
 			r->in_segment = true;
 		}
+		if (s->pipe && (n = read_feeder(r, p, cap, why)) != 0)
+			return n;
 		if (s->off < s->end)
 			break;
 		r->in_segment = false;
-		r->nlacks = segment_lacks(s, &r->job->form, &r->lacks);
+		r->nlacks = s->pipe ? feeder_lacks(r) :
+		    segment_lacks(s, &r->job->form, &r->lacks);
 	}
 	if (cap > s->end - s->off)
 		cap = (size_t)(s->end - s->off);

@@ -26,6 +26,8 @@ static const struct opt opts[] = {
 	{ O_WHOLE, 0, "whole-file", NULL, "a task a file, which is its stdin",
 	    0 },
 	{ O_PACK, 0, "pack", NULL, "small files may share a task", 0 },
+	{ O_DECOMPRESS, 0, "decompress", "HOW",
+	    "by auto(matic choice), none, or a command", 0 },
 	{ O_RECURSIVE, 0, "recursive", NULL, "read what is below a DIR, too", 0 },
 	{ O_FILES_FROM, 0, "files-from", "FILE",
 	    "names of inputs stand in FILE, a line each", 0 },
@@ -147,6 +149,7 @@ check_generated(const struct setup *s, const struct optscan *o)
 	setup_needs(s, O_BLOCK, "--block-size", files);
 	setup_needs(s, O_WHOLE, "--whole-file", files);
 	setup_needs(s, O_PACK, "--pack", files);
+	setup_needs(s, O_DECOMPRESS, "--decompress", files);
 	setup_needs(s, O_RECURSIVE, "--recursive", files);
 	setup_needs(s, O_FILES_FROM, "--files-from", files);
 	setup_needs(s, O_FILES0_FROM, "--files0-from", files);
@@ -192,6 +195,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	check_hadoop(argc, argv);
 	setup_begin(&s, "run");
 	s.job.phase_name = "map";
+	s.job.input.decompress = DECOMPRESS_AUTO;
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
 		if (id == O_MAP)
@@ -211,6 +215,8 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
 	    (status = command_check(&s.job.finish, "--finish", true)) != 0 ||
+	    (status = command_check(&s.job.input.decoder.command,
+	    "--decompress", true)) != 0 ||
 	    (status = check_source(&s.job.made)) != 0)
 		return status;
 	if (s.job.made.kind == GENERATE_NONE)

@@ -96,6 +96,20 @@ take_string(struct buf *b, const struct optscan *o)
 		refuse("%s: must have 1 to %d bytes", o->shown, FORM_MOST / 2);
 }
 
+static void
+take_decompress(struct input *in, const char *how)
+{
+	if (strcmp(how, "none") == 0) {
+		in->decompress = DECOMPRESS_NONE;
+	} else if (strcmp(how, "auto") == 0) {
+		in->decompress = DECOMPRESS_ASKED;
+	} else {
+		in->decompress = DECOMPRESS_OWN;
+		in->decoder.own = true;
+		setup_shell(&in->decoder.command, how);
+	}
+}
+
 static enum form_header
 header_of(const struct optscan *o)
 {
@@ -230,6 +244,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_PACK:
 		job->pack = true;
 		break;
+	case O_DECOMPRESS:
+		take_decompress(&job->input, o->value);
+		break;
 	case O_RECURSIVE:
 		job->input.recursive = true;
 		break;
@@ -343,6 +360,8 @@ setup_input(struct setup *s, char *const *names, int n)
 	else if (n == 0 && s->ninputs == 0)
 		files_add(in, "-");
 	files_check(in);
+	if (!form_is_plain(&s->job.form) || s->job.form.header != HEADER_NONE)
+		files_unpack_in_order(in);
 	if (in->recursive && in->ndirs == 0)
 		refuse("--recursive has no effect without a directory");
 }

@@ -30,7 +30,7 @@ struct stream {
 	struct place head_spool;
 	struct store *spool;
 	uint16_t spool_id;
-	int fd;
+	struct unpack in;
 	const char *name;
 	bool groups, ended;
 	bool uncut;		/* all of it is one block */
@@ -62,17 +62,26 @@ stream_open(const char *name, const struct format *fmt,
 		return NULL;
 	s = xzalloc(1, sizeof *s);
 	*s = (struct stream){ .fmt = fmt, .form = form, .spool = spool,
-	    .spool_id = spool_id, .fd = fd, .name = name, .groups = groups,
+	    .spool_id = spool_id, .name = name, .groups = groups,
 	    .uncut = uncut, .block = block,
 	    .headed = form->header == HEADER_NONE };
+	unpack_begin(&s->in, fd, NULL, false, NULL);
 	cutter_begin(&s->cut, form, 0);
 	return s;
+}
+
+/* Called at once, if it may be compressed: see unpack.c. */
+void
+stream_unpack(struct stream *s, const struct decoder *decoder, bool look,
+    const char *dir)
+{
+	unpack_begin(&s->in, s->in.fd, decoder, look, dir);
 }
 
 int
 stream_fd(const struct stream *s)
 {
-	return s->fd;
+	return unpack_fd(&s->in);
 }
 
 /* Makes later blocks larger: the first are small, so that work starts
@@ -279,10 +288,12 @@ cut_block(struct stream *s, struct split *split)
 
 /* Reads once.  Returns 1 and *split when a block is complete, 0 when more
  * must be read, -1 at the end of the stream (*split is the last block if its
- * len is not 0), -2 and errno if reading fails.  For sorted input *before
- * gets the key of the record before the block, if there is one. */
+ * len is not 0), -2 and errno if reading fails, -3 and why if what came is
+ * not whole.  For sorted input *before gets the key of the record before the
+ * block, if there is one. */
 int
-stream_read(struct stream *s, struct split *split, struct buf *before)
+stream_read(struct stream *s, struct split *split, struct buf *before,
+    struct buf *why)
 {
 	size_t want = s->block < 64 * KiB ? 64 * KiB : s->block;
 	ssize_t n;
@@ -295,9 +306,10 @@ stream_read(struct stream *s, struct split *split, struct buf *before)
 	if (!s->ended) {
 		want = want > s->buf.len + 4 * KiB ? want - s->buf.len :
 		    64 * KiB;
-		n = read_some(s->fd, buf_reserve(&s->buf, want), want);
-		if (n == -1)
-			return errno == EAGAIN ? 0 : -2;
+		n = unpack_read(&s->in, buf_reserve(&s->buf, want), want,
+		    why);
+		if (n < 0)
+			return n == -1 && errno == EAGAIN ? 0 : (int)n - 1;
 		s->buf.len += (size_t)n;
 		s->ended = n == 0;
 		if (!s->headed && n > 0)
@@ -321,7 +333,7 @@ stream_close(struct stream *s)
 {
 	if (s == NULL)
 		return;
-	close(s->fd);
+	unpack_end(&s->in);
 	buf_free(&s->buf);
 	buf_free(&s->key);
 	free(s);

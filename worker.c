@@ -226,7 +226,7 @@ attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
 
 	*a = (struct attempt){ .cmd = cmd, .limits = &job->limits,
 	    .form = &job->form, .fmt = &job->shape.fmt, .abort_fd = w->sock,
-	    .group = &sh->group, .moved = &sh->moved,
+	    .group = sh->group, .moved = &sh->moved,
 	    .clock = &job->shared->clock };
 	a->sink.fd = -1;
 	a->envp = taskenv_set(&w->env, &who, split);
@@ -480,8 +480,7 @@ map_source(struct worker *w, struct attempt *a, struct reader *r)
 		a->src.kind = SOURCE_FILL;
 		a->src.fill = job->check_order ? reader_checked : fill_reader;
 		a->src.arg = r;
-	} else if (job->whole_file && !r->split.stream &&
-	    r->split.nfiles == 1) {
+	} else if (job->whole_file && !r->split.stream && !r->piped) {
 		a->src.kind = SOURCE_FD;
 		a->src.fd = r->fd;
 		lseek(r->fd, 0, SEEK_SET);
@@ -541,6 +540,16 @@ settle_collected(struct worker *w, const struct task_msg *t, bool ok)
 		collect_flush(w->collect);
 }
 
+/* What the programs that read a split find in their environment. */
+static char *const *
+feeder_env(struct worker *w, const struct task_msg *t)
+{
+	const struct task_name who = name_of(w, t);
+
+	return reader_is_piped(w->job, &t->split) ?
+	    taskenv_set(&w->env, &who, &t->split) : NULL;
+}
+
 static void
 do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
@@ -554,7 +563,8 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 	if (sorts && collect_holds(w->collect) && t->task != w->newest + 1)
 		collect_flush(w->collect);
 	if ((t->split.generated ? make_input(w, t, &r, &reply) :
-	    reader_open(&r, w->job, &t->split, &reply.fail.text)) == -1) {
+	    reader_open(&r, w->job, &t->split, feeder_env(w, t), w->sock,
+	    &reply.fail.text)) == -1) {
 		ok = false;
 	} else {
 		reply.split = r.split;
@@ -575,16 +585,19 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 	} else {
 		store_pick(w->store, t->split.len, &part);
 	}
-	if (ok && (r.split.len > 0 || r.split.empty || r.split.nfiles > 1 ||
-	    r.split.whole)) {
+	if (ok && !r.nothing && (r.split.len > 0 || r.split.empty ||
+	    r.split.nfiles > 1 || r.split.whole)) {
 		if (job->map.argv != NULL)
 			ok = map_attempt(w, t, &r, &sink, &reply);
 		else
 			ok = copy_split(w, &r, &sink, &reply) == 0;
 	}
+	if (r.piped)		/* what was read of it counts */
+		reply.input = reply.stats.in;
+	reply.nothing = r.nothing;
 	if (!ok && reply.fail.kind == FAIL_NONE) {
 		reply.fail.kind = FAIL_INPUT;
-		reply.fail.exit = EXIT_TROUBLE;
+		reply.fail.exit = r.late ? EXIT_TIMEOUT : EXIT_TROUBLE;
 	}
 	if (sorts) {
 		reply.records = collect_records(w->collect);
@@ -864,7 +877,7 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 	struct buf payload = {0};
 	struct task_msg t;
 
-	proc_worker_begin(&job->shared->worker[me].group);
+	proc_worker_begin(job->shared->worker[me].group);
 	the_worker = &w;
 	diag_at_death = at_death;
 	for (;;) {
