@@ -42,7 +42,7 @@ enum {
 	IN_ROOM = 256 * KiB,	/* bytes read at a time */
 	BOTTOM = 8,		/* offset 0 means none */
 	TABLE_LEAST = 1024,	/* slots */
-	AHEAD = 8,		/* entries whose records are fetched early */
+	AHEAD = 16,		/* entries whose records are fetched early */
 	JUDGE_AT = 32768,	/* records after which grouping is judged */
 	CHUNK_MOST = 4096,
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
@@ -135,7 +135,7 @@ collect_new(const struct shape *shape, struct store *store,
 
 	c->shape = *shape;
 	c->store = store;
-	c->writer = runw_new(store, store_id, compress);
+	c->writer = runw_new(store, store_id, compress, &shape->fmt);
 	c->emit = emit;
 	c->arg = arg;
 	c->cap = c->cap_usual = memory / 5 * 4 / 16 * 16;
@@ -317,41 +317,76 @@ emit_group(struct collect *c, struct group *g)
 	}
 }
 
+/* Whether two entries have the same key. */
+static inline bool
+same_key(const struct collect *c, const struct entry *a, const struct entry *b)
+{
+	size_t klen = entry_klen(a);
+
+	return a->prefix == b->prefix && klen == entry_klen(b) &&
+	    memcmp(entry_key(c->arena, a), entry_key(c->arena, b), klen) == 0;
+}
+
+static void
+prefetch_entry(const struct collect *c, const struct entry *e)
+{
+	const unsigned char *p = c->arena + e->off;
+
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+	__builtin_prefetch(p + 128);
+}
+
+/* Writes n sorted entries and returns how many keys they have. */
+static size_t
+write_entries(struct collect *c, const struct entry *e, size_t n)
+{
+	bool again = false, more;	/* the key was, is the next one's too */
+	size_t distinct = 0;
+
+	for (size_t i = 0; i < n; i++, e++, again = more) {
+		const unsigned char *key = entry_key(c->arena, e), *v;
+		size_t klen = entry_klen(e), vlen;
+		size_t group = ikey_group(&c->shape, key, klen);
+		size_t shown = ikey_shown(&c->shape, klen);
+		bool noval;
+
+		if (n - i > AHEAD)
+			prefetch_entry(c, e + AHEAD);
+		more = n - i > 1 && same_key(c, e, e + 1);
+		distinct += !again;
+		if (e->klen & ENTRY_GROUP) {
+			runw_key(c->writer, key, klen, group, shown);
+			emit_group(c, (struct group *)(void *)(c->arena +
+			    e->off));
+			continue;
+		}
+		v = entry_value(c, e, &vlen, &noval);
+		if (!again && !more) {
+			runw_single(c->writer, key, klen, group, shown, v,
+			    vlen, noval);
+			continue;
+		}
+		runw_key(c->writer, key, klen, group, shown);
+		runw_item(c->writer, v, vlen, noval, 1);
+	}
+	return distinct;
+}
+
 /* Sorts the entries from number lo up to hi and writes them as a run. */
 static void
 write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
     uint32_t last, bool committed)
 {
 	struct entry *e = entry_at(c, hi - 1), *tmp;
-	size_t n = hi - lo, distinct = 0;
+	size_t n = hi - lo, distinct;
 	struct run run;
 
 	tmp = (struct entry *)(void *)(c->arena +
 	    (c->fill + 15) / 16 * 16);
 	e = radix_sort(e, tmp, n, c->arena);
 	runw_begin(c->writer, c->used + c->used / 8);
-	for (size_t i = 0; i < n; i++) {
-		const unsigned char *key = entry_key(c->arena, e + i), *v;
-		size_t klen = entry_klen(e + i), vlen;
-		bool noval;
-
-		if (i + AHEAD < n) {
-			const unsigned char *p = c->arena + e[i + AHEAD].off;
-
-			__builtin_prefetch(p);
-			__builtin_prefetch(p + 64);
-		}
-		distinct += runw_key(c->writer, key, klen,
-		    ikey_group(&c->shape, key, klen),
-		    ikey_shown(&c->shape, klen));
-		if (e[i].klen & ENTRY_GROUP) {
-			emit_group(c, (struct group *)(void *)(c->arena +
-			    e[i].off));
-		} else {
-			v = entry_value(c, e + i, &vlen, &noval);
-			runw_item(c->writer, v, vlen, noval, 1);
-		}
-	}
+	distinct = write_entries(c, e, n);
 	runw_end(c->writer, &run);
 	run.first = first;
 	run.last = last;

@@ -216,6 +216,7 @@ crew_give(struct driver *d, unsigned who, struct task_msg *msg,
 {
 	struct worker_state *w = d->w + who;
 
+	output_take_free(d->out, (uint16_t)who, &msg->free);
 	msg->payload = payload != NULL ? (uint32_t)payload->len : 0;
 	w->task = msg->task;
 	w->kind = msg->kind;

@@ -15,8 +15,11 @@
  * points to is good until the next call.  A replay turns a merge into the
  * text of its records, a buffer at a time. */
 
+#define _GNU_SOURCE		/* MAP_POPULATE */
+#include <sys/mman.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mr.h"
 
@@ -33,8 +36,13 @@ struct cursor {
 	uint64_t pos, end;	/* of the file: what is not yet in win */
 	unsigned char *win;
 	size_t cap, at, n;	/* win[at..n) is to be read */
-	struct buf key;
+	const unsigned char *key;	/* in the window, or in copy */
+	size_t klen;
+	struct buf copy;	/* of the key of a group, which may move on */
 	uint64_t prefix;
+	void *map;		/* what win is a part of, or NULL */
+	size_t maplen;
+	bool single;		/* the group is one record, still to be given */
 	uint64_t big_left;	/* of a long value, not yet given */
 	struct buf raw;		/* of a packed block */
 };
@@ -44,8 +52,10 @@ struct merge {
 	size_t n;
 	uint32_t *tree;		/* tree[0] the winner, the rest losers */
 	struct bounds bounds;
+	uint64_t hi_prefix;	/* of the upper bound */
 	const char *compress;
 	struct buf key;		/* of the group being given */
+	uint64_t prefix;
 	bool in_group;
 };
 
@@ -125,6 +135,22 @@ cursor_varint(struct cursor *c)
 	return x;
 }
 
+/* The only record of its key: at the window's read position. */
+static void
+single_item(struct cursor *c, struct item *it)
+{
+	const unsigned char *head = c->win + c->at - SINGLE_HEAD;
+	size_t x = head[1] | (size_t)(head[2] & 0x7f) << 8;
+
+	it->count = 1;
+	it->noval = x == 0;
+	it->vlen = it->n = it->noval ? 0 : x - 1;
+	it->p = c->key + c->klen + !it->noval;
+	it->text = true;
+	c->at += c->klen + x + 1;
+	c->single = c->open = false;
+}
+
 /* The next item of the group, or false at the group's end. */
 static bool
 cursor_item(struct merge *m, struct cursor *c, struct item *it)
@@ -132,6 +158,11 @@ cursor_item(struct merge *m, struct cursor *c, struct item *it)
 	uint64_t head;
 	bool repeated;
 
+	if (c->single) {
+		single_item(c, it);
+		return true;
+	}
+	it->text = false;
 	ensure(m, c, AHEAD);
 	if (c->at == c->n)
 		damaged();
@@ -184,13 +215,50 @@ cursor_piece(struct merge *m, struct cursor *c, const unsigned char **p)
 	return n;
 }
 
+/* Begins a group that is one record, at the window's read position. */
+static void
+cursor_single(struct merge *m, struct cursor *c)
+{
+	const unsigned char *head;
+	size_t len;
+
+	ensure(m, c, SINGLE_HEAD);
+	if (c->n - c->at < SINGLE_HEAD)
+		damaged();
+	head = c->win + c->at;
+	c->klen = head[0] >> 1;
+	len = c->klen + (head[1] | (size_t)(head[2] & 0x7f) << 8) + 1;
+	ensure(m, c, SINGLE_HEAD + len);
+	c->at += SINGLE_HEAD;
+	if (len > c->n - c->at)
+		damaged();
+	c->key = c->win + c->at;
+	c->single = true;
+}
+
+/* Begins a group of items. */
+static void
+cursor_key(struct merge *m, struct cursor *c)
+{
+	uint64_t klen = cursor_varint(c) >> 1;
+
+	ensure(m, c, (size_t)klen + 1);
+	if (klen > c->n - c->at)
+		damaged();
+	buf_reset(&c->copy);
+	buf_reserve(&c->copy, (size_t)klen + 1);
+	buf_put(&c->copy, c->win + c->at, (size_t)klen);
+	c->at += (size_t)klen;
+	c->key = c->copy.p;
+	c->klen = (size_t)klen;
+}
+
 /* Goes to the next group, over what is left of this one. */
 static void
 cursor_group(struct merge *m, struct cursor *c)
 {
 	struct item it;
 	const unsigned char *p;
-	uint64_t klen;
 
 	while (c->open)
 		if (cursor_item(m, c, &it))
@@ -201,17 +269,14 @@ cursor_group(struct merge *m, struct cursor *c)
 		c->done = true;
 		return;
 	}
-	klen = cursor_varint(c);
-	ensure(m, c, (size_t)klen + 1);
-	if (klen > c->n - c->at)
-		damaged();
-	buf_reset(&c->key);
-	buf_put(&c->key, c->win + c->at, (size_t)klen);
-	c->at += (size_t)klen;
-	c->prefix = prefix8(c->key.p, c->key.len);
+	if (c->win[c->at] & 1)
+		cursor_single(m, c);
+	else
+		cursor_key(m, c);
+	c->prefix = prefix8(c->key, c->klen);
 	c->open = true;
-	if (m->bounds.hi != NULL && key_compare(c->key.p, c->key.len,
-	    m->bounds.hi, m->bounds.hilen) >= 0)
+	if (m->bounds.hi != NULL && c->prefix >= m->hi_prefix &&
+	    key_compare(c->key, c->klen, m->bounds.hi, m->bounds.hilen) >= 0)
 		c->done = true;
 }
 
@@ -226,7 +291,7 @@ before(const struct merge *m, uint32_t a, uint32_t b)
 		return x->done == y->done ? a < b : y->done;
 	if (x->prefix != y->prefix)
 		return x->prefix < y->prefix;
-	c = key_compare(x->key.p, x->key.len, y->key.p, y->key.len);
+	c = key_compare(x->key, x->klen, y->key, y->klen);
 	return c != 0 ? c < 0 : a < b;
 }
 
@@ -264,6 +329,64 @@ tree_replay(struct merge *m)
 	m->tree[0] = w;
 }
 
+/* Makes the bytes that are still to be read the window, where they are in
+ * memory already.  False if that cannot be. */
+static bool
+cursor_map(struct cursor *c)
+{
+#if LINUX
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t from = c->pos / page * page;
+	unsigned char *p;
+
+	p = mmap(NULL, c->end - from, PROT_READ, MAP_SHARED | MAP_POPULATE,
+	    c->fd, (off_t)from);
+	if (p == MAP_FAILED)
+		return false;
+	c->map = p;
+	c->maplen = c->end - from;
+	c->win = p + (c->pos - from);
+	c->n = c->end - c->pos;
+	c->pos = c->end;
+	return true;
+#else
+	(void)c;
+	return false;
+#endif
+}
+
+/* A cursor over a part of a run, with a window of cap bytes or less. */
+static void
+cursor_open(struct cursor *c, const struct merge_input *in, size_t cap,
+    bool compressed)
+{
+	const struct place *at = &in->run->at;
+
+	c->store = in->stores + at->store;
+	c->fd = store_fd(c->store, at);
+	c->packed = compressed && at->disk;
+	c->pos = at->off + in->begin;
+	c->end = at->off + in->end;
+	c->cap = c->end - c->pos < cap ? (size_t)(c->end - c->pos) : cap;
+	if (c->packed || c->cap == 0)
+		return;
+	if (at->disk || c->cap < c->end - c->pos || !cursor_map(c))
+		c->win = xrealloc(NULL, c->cap, 1);
+}
+
+static void
+cursor_close(struct cursor *c)
+{
+#if LINUX
+	if (c->map != NULL)
+		munmap(c->map, c->maplen);
+	else
+#endif
+		free(c->win);
+	buf_free(&c->copy);
+	buf_free(&c->raw);
+}
+
 /* Merges n runs, given in input order, between bounds, with windows that
  * have memory bytes together.  The bounds' bytes stay the caller's. */
 struct merge *
@@ -283,24 +406,16 @@ merge_new(const struct merge_input *in, size_t n, const struct bounds *bounds,
 	m->compress = compress;
 	if (bounds != NULL)
 		m->bounds = *bounds;
+	if (m->bounds.hi != NULL)
+		m->hi_prefix = prefix8(m->bounds.hi, m->bounds.hilen);
 	for (size_t i = 0; i < n; i++) {
 		struct cursor *c = m->c + i;
 
-		c->store = in[i].stores + in[i].run->at.store;
-		c->fd = store_fd(c->store, &in[i].run->at);
-		c->packed = compress != NULL && in[i].run->at.disk;
-		c->pos = in[i].run->at.off + in[i].begin;
-		c->end = in[i].run->at.off + in[i].end;
-		c->cap = cap;
-		if (c->cap > c->end - c->pos)
-			c->cap = (size_t)(c->end - c->pos);
-		if (!c->packed)
-			c->win = xrealloc(NULL, c->cap, 1);
+		cursor_open(c, in + i, cap, compress != NULL);
 		do
 			cursor_group(m, c);
 		while (!c->done && m->bounds.lo != NULL && key_compare(
-		    c->key.p, c->key.len, m->bounds.lo,
-		    m->bounds.lolen) < 0);
+		    c->key, c->klen, m->bounds.lo, m->bounds.lolen) < 0);
 	}
 	if (n > 0)
 		m->tree[0] = tree_build(m, 1);
@@ -329,7 +444,8 @@ merge_group(struct merge *m)
 	if (c->done)
 		return false;
 	buf_reset(&m->key);
-	buf_put(&m->key, c->key.p, c->key.len);
+	buf_put(&m->key, c->key, c->klen);
+	m->prefix = c->prefix;
 	m->in_group = true;
 	return true;
 }
@@ -356,9 +472,9 @@ merge_item(struct merge *m, struct item *it)
 		cursor_group(m, c);
 		tree_replay(m);
 		c = m->c + m->tree[0];
-		m->in_group = !c->done && c->key.len == m->key.len &&
-		    (m->key.len == 0 ||
-		    memcmp(c->key.p, m->key.p, m->key.len) == 0);
+		m->in_group = !c->done && c->prefix == m->prefix &&
+		    c->klen == m->key.len && (m->key.len == 0 ||
+		    memcmp(c->key, m->key.p, m->key.len) == 0);
 	}
 	return false;
 }
@@ -375,11 +491,8 @@ merge_free(struct merge *m)
 {
 	if (m == NULL)
 		return;
-	for (size_t i = 0; i < m->n; i++) {
-		free(m->c[i].win);
-		buf_free(&m->c[i].key);
-		buf_free(&m->c[i].raw);
-	}
+	for (size_t i = 0; i < m->n; i++)
+		cursor_close(m->c + i);
 	free(m->c);
 	free(m->tree);
 	buf_free(&m->key);
@@ -394,7 +507,8 @@ struct replay {
 	struct merge *m;
 	struct shape shape;
 	bool unique, begun;
-	struct buf key;		/* as text, with the separator */
+	size_t klen;		/* of this key as text, with the separator */
+	struct buf key;		/* that text, made when it is needed */
 	struct buf group;	/* KEY_DEFS: what says which group it is */
 	bool group_begins;
 	struct item it;
@@ -420,13 +534,33 @@ replay_new(struct merge *m, const struct shape *shape, bool unique)
 	return r;
 }
 
+/* Bytes of a sort key that are not part of the record. */
+static size_t
+hidden_bytes(const struct replay *r)
+{
+	return r->shape.key == KEY_PLAIN ? 0 : 4;
+}
+
 /* Bytes of the key's text that this item has: without a value there is no
  * separator. */
 static size_t
 key_text(const struct replay *r)
 {
-	return !ikey_has_key(&r->shape) ? 0 :
-	    r->key.len - (r->it.noval && r->key.len > 0);
+	return r->klen - (r->it.noval && r->klen > 0);
+}
+
+/* Makes the text of the present key, which is not always asked for. */
+static void
+make_key(struct replay *r)
+{
+	const unsigned char *p;
+	size_t len;
+
+	if (r->key.len > 0 || r->klen == 0)
+		return;
+	p = merge_key(r->m, &len);
+	buf_put(&r->key, p + hidden_bytes(r), len - hidden_bytes(r));
+	buf_put(&r->key, &r->shape.fmt.sep, 1);
 }
 
 /* Whether there is a key to be named: not where whole records are sorted. */
@@ -440,9 +574,11 @@ has_groups(const struct shape *s)
 static void
 weigh_key(struct replay *r)
 {
-	size_t len = r->key.len > 0 ? r->key.len - 1 : 0;
+	size_t len;
 
 	if (r->weight > r->hot && has_groups(&r->shape)) {
+		make_key(r);
+		len = r->key.len > 0 ? r->key.len - 1 : 0;
 		r->hot = r->weight;
 		buf_reset(&r->hot_key);
 		buf_put(&r->hot_key, r->key.p, len < NAMED ? len : NAMED);
@@ -470,8 +606,10 @@ static bool
 next_key(struct replay *r)
 {
 	const unsigned char *p;
-	size_t len, skip = r->shape.key == KEY_PLAIN ? 0 : 4;
+	size_t len;
 
+	if (r->shape.key != KEY_DEFS)
+		weigh_key(r);	/* while it is still there */
 	if (!merge_group(r->m)) {
 		weigh_key(r);
 		return false;
@@ -479,13 +617,12 @@ next_key(struct replay *r)
 	p = merge_key(r->m, &len);
 	if (r->shape.key == KEY_DEFS)
 		r->group_begins = other_group(r, p, len);
-	if (r->shape.key != KEY_DEFS || r->group_begins)
+	if (r->group_begins)
 		weigh_key(r);
 	r->begun = true;
 	if (ikey_has_key(&r->shape)) {
+		r->klen = len - hidden_bytes(r) + 1;
 		buf_reset(&r->key);
-		buf_put(&r->key, p + skip, len - skip);
-		buf_put(&r->key, &r->shape.fmt.sep, 1);
 	}
 	return true;
 }
@@ -522,6 +659,19 @@ next_item(struct replay *r)
 	return true;
 }
 
+/* Puts out a record that stands as text. */
+static size_t
+put_text(struct replay *r, unsigned char *out, size_t room)
+{
+	size_t klen = key_text(r), len = klen + r->it.n + 1;
+
+	if (len > room)
+		return 0;
+	memcpy(out, r->it.p - klen, len);
+	r->left = 0;
+	return len;
+}
+
 /* Puts out as many whole copies of a short record as fit. */
 static size_t
 put_copies(struct replay *r, unsigned char *out, size_t room)
@@ -531,6 +681,7 @@ put_copies(struct replay *r, unsigned char *out, size_t room)
 
 	if (most == 0)
 		return 0;
+	make_key(r);
 	if (klen > 0)
 		memcpy(out, r->key.p, klen);
 	if (vlen > 0)
@@ -555,6 +706,7 @@ put_stages(struct replay *r, unsigned char *out, size_t room)
 	size_t used = 0, n, whole;
 	const unsigned char *p;
 
+	make_key(r);
 	if (r->stage == STAGE_NONE) {
 		r->stage = STAGE_KEY;
 		r->done = 0;
@@ -598,7 +750,8 @@ replay_fill(struct replay *r, unsigned char *out, size_t cap)
 		if (r->left == 0 && !next_item(r))
 			break;
 		if (r->stage == STAGE_NONE && r->it.n == r->it.vlen) {
-			n = put_copies(r, out + used, cap - used);
+			n = r->it.text ? put_text(r, out + used, cap - used) :
+			    put_copies(r, out + used, cap - used);
 			used += n;
 			if (n > 0)
 				continue;

@@ -121,6 +121,7 @@ prefix8(const unsigned char *p, size_t len)
 
 struct place {			/* a range of bytes in some store */
 	uint64_t off, len;
+	uint64_t room;		/* bytes it may take; 0: it has no end */
 	uint16_t store;
 	bool disk;
 };
@@ -436,6 +437,8 @@ int store_open_temp(const char *dir);
 int store_memfd(void);
 void store_open(struct store *, const char *dir, uint64_t memmax);
 void store_pick(struct store *, uint64_t expect, struct place *);
+void store_reuse(struct store *, uint64_t expect, const struct place *free,
+    struct place *);
 void store_append(struct store *, struct place *, const void *, size_t);
 void store_keep(struct store *, const struct place *);
 void store_empty(struct store *);
@@ -471,13 +474,17 @@ struct run {
 	uint32_t first, last, seq;	/* the tasks in it; order within a task */
 };
 struct run_writer;
+/* A record that is alone with its key stands as text, if it is short. */
+enum { SINGLE_HEAD = 3, SINGLE_KEY = 127, SINGLE_VALUE = 0x7ffe };
 struct run_writer *runw_new(struct store *, uint16_t store_id,
-    const char *compress);
+    const char *compress, const struct format *);
 void runw_begin(struct run_writer *, uint64_t expect);
 bool runw_key(struct run_writer *, const unsigned char *, size_t,
     size_t group, size_t shown);
 void runw_item(struct run_writer *, const unsigned char *, size_t, bool noval,
     uint64_t count);
+void runw_single(struct run_writer *, const unsigned char *key, size_t klen,
+    size_t group, size_t shown, const unsigned char *v, size_t vlen, bool noval);
 void runw_big(struct run_writer *, uint64_t vlen, const void *, size_t);
 void runw_more(struct run_writer *, const void *, size_t);
 void runw_end(struct run_writer *, struct run *);
@@ -499,6 +506,7 @@ size_t run_index_find(const struct run_index *, const void *, size_t);
 struct item {
 	uint64_t vlen, count;
 	bool noval;
+	bool text;		/* key, separator, value, delimiter in one */
 	const unsigned char *p;	/* the first n bytes of the value */
 	size_t n;
 };
@@ -812,6 +820,7 @@ struct task_msg {
 	uint64_t expect;	/* bytes of output */
 	uint64_t nrecords;	/* that a source has */
 	struct split split;
+	struct place free;	/* of this worker's store: for its output */
 };
 enum reply_kind { REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED };
 struct reply_msg {
@@ -901,6 +910,7 @@ struct output *output_new(struct job *, bool overwrite);
 void output_begin(struct output *);
 void output_add(struct output *, const struct place *, bool partial);
 bool output_ready(const struct output *);
+void output_take_free(struct output *, uint16_t store, struct place *);
 int output_pump(struct output *);
 uint64_t output_waiting(const struct output *);
 bool output_begun(const struct output *);

@@ -35,6 +35,8 @@ struct output {
 	int fd;			/* what is written to now, or -1 */
 	bool pipe, plain;	/* plain: copy by read and write */
 	bool begun;
+	bool copied;		/* what was written refers to no store */
+	struct place *free;	/* for each store: of a part that is out */
 	struct place *parts;	/* all that were added */
 	bool *partial;
 	uint64_t n, cap;
@@ -207,7 +209,6 @@ void
 output_begin(struct output *o)
 {
 	struct job *job = o->job;
-	struct stat st;
 	char *mr;
 
 	if (o->made == NULL)
@@ -218,7 +219,7 @@ output_begin(struct output *o)
 		o->fd = open_file(o->made, O_RDWR | O_CREAT | O_EXCL, 0600);
 		if (o->fd == -1 || fchmod(o->fd, o->mode) == -1)
 			die_errno("%s", o->made);
-		o->pipe = fstat(o->fd, &st) == 0 && S_ISFIFO(st.st_mode);
+		o->copied = true;
 		return;
 	}
 	mr = xasprintf("%s/_mr", o->made);
@@ -252,8 +253,10 @@ output_new(struct job *job, bool overwrite)
 		begin_dir(o, overwrite);
 		break;
 	}
-	if (o->fd != -1 && fstat(o->fd, &st) == 0)
+	if (o->fd != -1 && fstat(o->fd, &st) == 0) {
 		o->pipe = S_ISFIFO(st.st_mode);
+		o->copied = S_ISREG(st.st_mode);
+	}
 	return o;
 }
 
@@ -323,6 +326,39 @@ copy(struct output *o, int from, uint64_t off, size_t n)
 	return write(o->fd, o->buf, (size_t)got);
 }
 
+/* Nobody will read a part again, unless a pipe or a socket still refers to
+ * its pages. */
+static void
+part_is_out(struct output *o, const struct place *p)
+{
+	const struct store *s = o->job->stores + p->store;
+	struct place *old;
+
+	if (!o->copied) {
+		if (!o->pipe)
+			store_punch(s, p, p->off, p->len);
+		return;
+	}
+	if (o->free == NULL)
+		o->free = xzalloc(o->job->nworkers + 1, sizeof *o->free);
+	old = o->free + p->store;
+	store_punch(s, old, old->off, old->room);
+	*old = *p;
+	if (old->room == 0)
+		old->room = p->len;
+}
+
+/* Takes the place of a part that is out, if there is one in that store. */
+void
+output_take_free(struct output *o, uint16_t store, struct place *at)
+{
+	*at = (struct place){ .store = store };
+	if (o->free != NULL) {
+		*at = o->free[store];
+		o->free[store] = (struct place){ .store = store };
+	}
+}
+
 /* Writes some of what was added.  Returns 1, 0 if the other side is not
  * ready, or -1 and errno. */
 int
@@ -353,10 +389,7 @@ output_pump(struct output *o)
 			return -1;
 		o->begun = true;
 		if (o->done == p->len) {
-			/* A pipe may still refer to the pages. */
-			if (!o->pipe)
-				store_punch(o->job->stores + p->store, p,
-				    p->off, p->len);
+			part_is_out(o, p);
 			o->torn = o->partial[o->next];
 			o->next++;
 			o->done = 0;
@@ -568,5 +601,6 @@ output_free(struct output *o)
 	free(o->buf);
 	free(o->parts);
 	free(o->partial);
+	free(o->free);
 	free(o);
 }

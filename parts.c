@@ -9,7 +9,11 @@
 
 #include "mr.h"
 
-#define PART_WEIGHT ((uint64_t)4 * MiB)	/* a reduce task should have so much */
+/* Bytes of records that a reduce task should have at the least, and at the
+ * most where it starts a process and where it does not. */
+#define PART_WEIGHT ((uint64_t)4 * MiB)
+#define TASK_MOST ((uint64_t)128 * MiB)
+#define MERGE_MOST ((uint64_t)16 * MiB)
 
 #define PART_PER_KEY ((uint64_t)4 * KiB)	/* where starting commands counts */
 
@@ -118,7 +122,7 @@ void
 parts_choose(struct driver *d)
 {
 	struct job *job = d->job;
-	uint64_t parts = d->po->reducers;
+	uint64_t parts = d->po->reducers, most;
 
 	d->index = xzalloc(d->nruns, sizeof *d->index);
 	for (size_t i = 0; i < d->nruns; i++) {
@@ -133,8 +137,12 @@ parts_choose(struct driver *d)
 	if (parts == 0) {
 		parts = d->weight / (job->per_key ? PART_PER_KEY :
 		    PART_WEIGHT);
-		if (parts > 4 * d->nw)
-			parts = 4 * d->nw;
+		most = d->weight / (job->reduce.argv == NULL ? MERGE_MOST :
+		    TASK_MOST);
+		if (most < 4 * d->nw)
+			most = 4 * d->nw;
+		if (parts > most)
+			parts = most;
 		if (parts == 0)
 			parts = 1;
 	}

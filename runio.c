@@ -2,14 +2,18 @@
  *
  * A run is a sequence of blocks, then an index with an entry for each block.
  *
- *	block = group...
- *	group = varint(key length) key item... 0
+ *	block = (group | single)...
+ *	group = varint(key length << 1) key item... 0
  *	item  = varint(x << 2 | repeated << 1 | 1) value [varint(count)]
  *	        x is 0 for a record without a value, else its length + 1
+ *	single = byte(key length << 1 | 1) 15 bits(x) 1 bit(1) text
+ *	text  = key [separator value] delimiter
  *
  * A key stands once before its values, and equal neighbours are one item
  * with a count, so a word count of gigabytes is a run of megabytes.  A group
- * that fills a block goes on in the next one, under the same key again.
+ * that fills a block goes on in the next one, under the same key again.  A
+ * short record that is alone with its key stands as text, to be copied as a
+ * whole.  The byte before the key tells by its highest bit which it is.
  * Blocks are small where a run is small and up to 64 KiB where it is big, by
  * bytes stored and by bytes when replayed, so that the index can cut a run
  * of any size into even parts.
@@ -35,10 +39,12 @@ enum {
 	FRACTION = 256,		/* a block is so much of the run so far */
 	COLLAPSE = 128,		/* longest value that is kept as value, count */
 };
+_Static_assert(SINGLE_KEY <= 127 && SINGLE_VALUE < 0x7fff, "fit their head");
 
 struct run_writer {
 	struct store *store;
 	const char *compress;
+	struct format fmt;
 	struct run run;
 	struct buf out;		/* not yet appended */
 	uint64_t written;	/* raw bytes of blocks, those in out too */
@@ -57,12 +63,14 @@ struct run_writer {
 };
 
 struct run_writer *
-runw_new(struct store *store, uint16_t store_id, const char *compress)
+runw_new(struct store *store, uint16_t store_id, const char *compress,
+    const struct format *fmt)
 {
 	struct run_writer *w = xzalloc(1, sizeof *w);
 
 	w->store = store;
 	w->compress = compress;
+	w->fmt = *fmt;
 	w->run.at.store = store_id;
 	return w;
 }
@@ -194,7 +202,7 @@ block_end(struct run_writer *w)
 static void
 group_begin(struct run_writer *w)
 {
-	put_varint(w, w->key.len);
+	put_varint(w, (uint64_t)w->key.len << 1);
 	put(w, w->key.p, w->key.len);
 	w->in_group = true;
 }
@@ -243,14 +251,52 @@ item_head(struct run_writer *w, uint64_t vlen, bool noval, bool repeated)
 	    (uint64_t)repeated << 1 | 1);
 }
 
-/* Writes the item that was kept back because it might have repeated. */
+/* Writes a record that is alone with its key.  If the key and the value
+ * stand in memory as they do in a text, key and v are of one piece. */
 static void
-settle(struct run_writer *w)
+put_single(struct run_writer *w, const unsigned char *key, size_t klen,
+    const unsigned char *v, size_t vlen, bool noval)
+{
+	size_t len = klen + (noval ? 0 : 1 + vlen) + 1, x = noval ? 0 : vlen + 1;
+	unsigned char *p;
+
+	if (!w->packed && w->out.len + SINGLE_HEAD + len > BUFFER)
+		flush(w);
+	p = buf_reserve(&w->out, SINGLE_HEAD + len);
+	w->out.len += SINGLE_HEAD + len;
+	w->written += SINGLE_HEAD + len;
+	*p++ = (unsigned char)(klen << 1 | 1);
+	*p++ = (unsigned char)x;
+	*p++ = (unsigned char)(x >> 8 | 0x80);
+	if (v == key + klen + 1) {
+		memcpy(p, key, klen + 1 + vlen);
+	} else {
+		if (klen > 0)
+			memcpy(p, key, klen);
+		if (vlen > 0)
+			memcpy(p + klen + 1, v, vlen);
+	}
+	if (!noval)
+		p[klen] = w->fmt.sep;
+	p[len - 1] = w->fmt.delim;
+	count_item(w, vlen, 1);
+}
+
+/* Writes the item that was kept back because it might have repeated; ends
+ * says that it is the last one of its group. */
+static void
+settle(struct run_writer *w, bool ends)
 {
 	uint64_t count = w->last_count;
 
 	if (count == 0)
 		return;
+	if (ends && count == 1 && !w->in_group && w->key.len <= SINGLE_KEY) {
+		put_single(w, w->key.p, w->key.len, w->last, w->last_len,
+		    w->last_noval);
+		w->last_count = 0;
+		return;
+	}
 	room_for_item(w);
 	item_head(w, w->last_len, w->last_noval, count > 1);
 	put(w, w->last, w->last_len);
@@ -273,7 +319,7 @@ runw_key(struct run_writer *w, const unsigned char *key, size_t klen,
 	if (w->run.nblocks > 0 && klen == w->key.len &&
 	    (klen == 0 || memcmp(key, w->key.p, klen) == 0))
 		return false;
-	settle(w);
+	settle(w, true);
 	if (w->in_group)
 		group_end(w);
 	swap = w->previous;
@@ -304,7 +350,7 @@ runw_item(struct run_writer *w, const unsigned char *v, size_t len,
 		w->last_count += count;
 		return;
 	}
-	settle(w);
+	settle(w, false);
 	if (len <= COLLAPSE) {
 		if (len > 0)
 			memcpy(w->last, v, len);
@@ -318,12 +364,37 @@ runw_item(struct run_writer *w, const unsigned char *v, size_t len,
 	}
 }
 
+/* Adds a record that no other shares its key with: runw_key and runw_item in
+ * one. */
+void
+runw_single(struct run_writer *w, const unsigned char *key, size_t klen,
+    size_t group, size_t shown, const unsigned char *v, size_t vlen,
+    bool noval)
+{
+	if (klen > SINGLE_KEY || vlen > SINGLE_VALUE) {
+		runw_key(w, key, klen, group, shown);
+		runw_item(w, v, vlen, noval, 1);
+		return;
+	}
+	if (w->last_count > 0 || w->in_group || w->run.nblocks == 0 ||
+	    w->written - w->block_at >= w->block_limit ||
+	    w->block_weight >= w->weight_limit) {
+		runw_key(w, key, klen, group, shown);
+	} else {
+		w->key.len = 0;
+		buf_put(&w->key, key, klen);
+		w->group = group;
+		w->shown = shown;
+	}
+	put_single(w, key, klen, v, vlen, noval);
+}
+
 /* Adds one value of vlen bytes, of which len are here; runw_more brings the
  * rest. */
 void
 runw_big(struct run_writer *w, uint64_t vlen, const void *p, size_t len)
 {
-	settle(w);
+	settle(w, false);
 	room_for_item(w);
 	item_head(w, vlen, false, false);
 	count_item(w, vlen, 1);
@@ -342,7 +413,7 @@ runw_more(struct run_writer *w, const void *p, size_t len)
 void
 runw_end(struct run_writer *w, struct run *run)
 {
-	settle(w);
+	settle(w, true);
 	if (w->in_group)
 		group_end(w);
 	if (w->run.nblocks > 0)

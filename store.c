@@ -7,10 +7,11 @@
  * stays readable, and nothing is left behind however we die.
  *
  * Only one process appends to a store at a time.  Bytes are written once:
- * an offset whose bytes a reader or a pipe may have seen is never written
+ * an offset whose bytes a reader or a pipe may still see is never written
  * again.  store_pick chooses memory or disk and the offset, store_append
  * adds bytes there, store_keep makes them stay; what is not kept is written
- * over by the next store_pick. */
+ * over by the next store_pick.  A range that has been read for the last time
+ * is given back, or is begun anew by store_reuse. */
 
 #define _GNU_SOURCE		/* O_TMPFILE, memfd_create, fallocate */
 #include <sys/mman.h>
@@ -94,7 +95,45 @@ store_pick(struct store *s, uint64_t expect, struct place *at)
 	at->disk = s->mem == -1 || expect > s->memmax ||
 	    s->memlen > s->memmax - expect;
 	at->off = at->disk ? s->disklen : s->memlen;
+	at->len = at->room = 0;
+}
+
+/* Begins a range of about expect bytes in one that nobody reads any more,
+ * if it is long enough: its memory is there already.  If there turns out to
+ * be more, store_append moves it. */
+void
+store_reuse(struct store *s, uint64_t expect, const struct place *free,
+    struct place *at)
+{
+	if (free->disk || free->room < expect || expect == 0) {
+		store_pick(s, expect, at);
+		return;
+	}
+	*at = *free;
 	at->len = 0;
+}
+
+/* A range that has no room for more bytes goes where there is. */
+static void
+move_range(struct store *s, struct place *at, size_t more)
+{
+	struct place old = *at;
+	struct buf b = {0};
+	uint64_t done = 0;
+
+	store_pick(s, old.len + more, at);
+	while (done < old.len) {
+		size_t n = old.len - done < MiB ? (size_t)(old.len - done) :
+		    MiB;
+
+		if (pread_full(store_fd(s, &old), buf_reserve(&b, n), n,
+		    old.off + done) != (ssize_t)n)
+			die_errno("%s: reading temporary data", s->dir);
+		store_append(s, at, b.p, n);
+		done += n;
+	}
+	store_punch(s, &old, old.off, old.room);
+	buf_free(&b);
 }
 
 /* Write-back is started early and finished bytes leave the page cache, so
@@ -123,8 +162,11 @@ pace(struct store *s, uint64_t end)
 void
 store_append(struct store *s, struct place *at, const void *data, size_t len)
 {
-	uint64_t off = at->off + at->len;
+	uint64_t off;
 
+	if (at->room != 0 && at->room - at->len < len)
+		move_range(s, at, len);
+	off = at->off + at->len;
 	if (pwrite_full(store_fd(s, at), data, len, off) == -1) {
 		char all[16];
 

@@ -583,7 +583,7 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 		collect_begin(w->collect, t->task);
 		sink.collect = w->collect;
 	} else {
-		store_pick(w->store, t->split.len, &part);
+		store_reuse(w->store, t->split.len, &t->free, &part);
 	}
 	if (ok && !r.nothing && (r.split.len > 0 || r.split.empty ||
 	    r.split.nfiles > 1 || r.split.whole)) {
@@ -635,7 +635,7 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	struct merge *m = merge_new(in, t->n, NULL, w->job->worker_memory,
 	    w->job->compress);
 	struct run_writer *out = runw_new(w->store, (uint16_t)w->me,
-	    w->job->compress);
+	    w->job->compress, &w->job->shape.fmt);
 	const struct shape *shape = &w->job->shape;
 	const unsigned char *p;
 	size_t klen;
@@ -723,7 +723,7 @@ sink_open(struct worker *w, struct sink *sink, const struct task_msg *t,
 	if (result && w->job->outdir != NULL)
 		sink->fd = open_part(w->job, t->task);
 	else
-		store_pick(w->store, t->expect, sink->place);
+		store_reuse(w->store, t->expect, &t->free, sink->place);
 }
 
 /* Keeps what the sink has got, or forgets it. */
