@@ -129,7 +129,7 @@ hand_out_maps(struct driver *d)
 		int64_t t = plan_next(d, (unsigned)who);
 		struct task_msg msg = { .kind = d->phase,
 		    .task = (uint32_t)t, .ntasks = d->job->ntasks,
-		    .nrecords = d->job->made.n };
+		    .nrecords = d->job->made.n, .limit = d->job->sample.last };
 
 		d->tasks[t].state = RUNNING;
 		d->tasks[t].begun = now_ns();
@@ -263,6 +263,31 @@ count_done(struct driver *d, const struct task *t)
 	buf_free(&b);
 }
 
+/* The smallest lots of a task have been found. */
+static void
+sample_done(struct driver *d, struct task *t)
+{
+	struct store *store = d->job->stores + t->part.store;
+	struct lot v[256];
+	uint64_t end = t->part.off + t->part.len;
+
+	for (uint64_t off = t->part.off; off < end; off += sizeof v) {
+		size_t len = end - off < sizeof v ? (size_t)(end - off) :
+		    sizeof v;
+
+		if (pread_full(store_fd(store, &t->part), v, len, off) !=
+		    (ssize_t)len)
+			die_errno("reading what was drawn for the sample");
+		for (size_t i = 0; i < len / sizeof *v; i++)
+			lots_add(&d->lots, v + i);
+	}
+	store_punch(store, &t->part, t->part.off, t->part.len);
+	if (d->lots.n == d->lots.most)	/* what is greater has lost */
+		d->job->sample.last = d->lots.v[0];
+	if (t->split.stream)
+		d->stream_blocks--;
+}
+
 static void
 task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
     const struct buf *hot)
@@ -273,10 +298,15 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	t->partial = r->partial;
 	t->records = r->read;
 	report_task(d, t, r, "ok");
-	if (d->phase == TASK_COUNT) {
+	if (d->phase == TASK_COUNT || d->phase == TASK_SAMPLE) {
 		d->unfinished--;
+		d->bar.done++;
+		d->bar.bytes += r->input;
 		t->state = KEPT;
-		count_done(d, t);
+		if (d->phase == TASK_COUNT)
+			count_done(d, t);
+		else
+			sample_done(d, t);
 		return;
 	}
 	d->unread += r->stats.unread;
@@ -757,6 +787,28 @@ count_phase(struct driver *d)
 	d->in_order = in_order;
 }
 
+/* Finds out which records a sample of a number of them has.  The same tasks
+ * are the map tasks after it. */
+static void
+sample_phase(struct driver *d)
+{
+	d->phase = TASK_SAMPLE;
+	d->lots.most = d->job->sample.n;
+	progress_phase(&d->bar, "sample", d->job->ntasks,
+	    d->job->input.nstreams > 0 ? 0 : d->job->input.bytes);
+	run_maps(d);
+	free(d->lots.v);
+	d->lots.v = NULL;
+	d->phase = TASK_MAP;
+	d->job->ntasks = d->unfinished = d->n;
+	for (size_t i = 0; i < d->n; i++) {
+		d->tasks[i].state = PENDING;
+		d->tasks[i].attempts = 0;
+		d->stream_blocks += d->tasks[i].split.stream;
+	}
+	plan_again(d, 0, (uint32_t)d->n, -1);
+}
+
 static void
 reduce_phase(struct driver *d)
 {
@@ -1001,6 +1053,8 @@ driver_run(struct job *job, struct plan_options *po)
 		plan_more(&d);
 	if (d.planned)
 		job->ntasks = d.n;
+	if (job->sample.kind == SAMPLE_NUMBER && !d.failed)
+		sample_phase(&d);
 	if (!d.failed)
 		map_phase(&d);
 	d.map_tasks = d.n;

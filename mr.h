@@ -425,6 +425,28 @@ void generate_record(const struct generate *, const struct split *,
 void generate_describe(const struct generate *, const struct split *,
     struct buf *);
 
+/* ---------------------------------------------------------- sample.c */
+enum sample_kind { SAMPLE_ALL, SAMPLE_PART, SAMPLE_NUMBER };
+struct lot {			/* that a record has drawn */
+	uint64_t hash, off;
+	uint32_t file;
+};
+struct lots {			/* the smallest of those that were added */
+	struct lot *v;
+	size_t n, cap, most;
+};
+struct sample {
+	enum sample_kind kind;
+	uint64_t n, seed;
+	struct lot last;	/* records with lots up to it are taken */
+	const char *text;	/* as it was given */
+};
+struct lot lot_draw(uint64_t seed, uint32_t file, uint64_t off);
+struct lot lot_last(void);
+bool lot_after(const struct lot *, const struct lot *);
+void lots_add(struct lots *, const struct lot *);
+bool sample_set(struct sample *, const char *text, double *percent);
+
 /* ----------------------------------------------------------- store.c */
 struct store {
 	int mem, disk;		/* -1: none */
@@ -684,6 +706,7 @@ struct job {
 	struct keys keys;		/* -k; see setup_keys */
 	struct input input;
 	struct generate made;		/* input that is in no file */
+	struct sample sample;		/* which records of the input */
 	struct limits limits;
 	struct store *stores;		/* nworkers, then the spool */
 	unsigned nworkers;
@@ -723,6 +746,7 @@ struct shared {
 enum task_kind {
 	TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE, TASK_FINISH,
 	TASK_COUNT,	/* before the maps: how many records a source has */
+	TASK_SAMPLE,	/* before the maps: the smallest lots */
 };
 struct found {			/* a record */
 	const unsigned char *p;
@@ -757,6 +781,11 @@ struct reader {
 	unsigned char *win;		/* for reader_record too */
 	size_t given, checked, n, cap;	/* given <= checked <= n */
 	struct cutter cutter;	/* of reader_record, in the segment */
+	bool drained;		/* a segment that is a pipe has ended */
+	/* For a sample: */
+	struct lot limit;	/* the last that is taken */
+	struct found held;	/* of a record, what is not given yet */
+	struct buf header;	/* the same of what stands before records */
 	struct buf key;		/* of the last record that was checked */
 	bool have_key, disorder;
 	uint64_t records;	/* checked, the one out of order too */
@@ -769,6 +798,8 @@ int reader_segment(void *, struct segment *, struct buf *why);
 ssize_t reader_read(struct reader *, unsigned char *, size_t,
     struct buf *why);
 ssize_t reader_checked(void *, unsigned char *, size_t, struct buf *why);
+int reader_hold(struct reader *, struct buf *why);
+ssize_t reader_sampled(void *, unsigned char *, size_t, struct buf *why);
 int reader_record(struct reader *, struct found *, struct buf *why);
 void reader_close(struct reader *);
 
@@ -819,6 +850,7 @@ struct task_msg {
 	uint64_t ntasks;	/* of the phase, or 0: not known */
 	uint64_t expect;	/* bytes of output */
 	uint64_t nrecords;	/* that a source has */
+	struct lot limit;	/* of a sample */
 	struct split split;
 	struct place free;	/* of this worker's store: for its output */
 };
@@ -984,6 +1016,7 @@ struct driver {
 	struct buf before;
 	bool planned;		/* all tasks of the phase are known */
 	bool fed;		/* a map task had some input */
+	struct lots lots;	/* the smallest that were drawn */
 	bool in_order;
 	uint64_t block;
 	struct run *runs;	/* in input order */
@@ -993,7 +1026,7 @@ struct driver {
 	struct bounds *cuts;	/* of the parts */
 	uint64_t nparts;
 	size_t added;		/* parts added to the output */
-	enum task_kind phase;	/* TASK_COUNT, _MAP, _REDUCE or _FINISH */
+	enum task_kind phase;	/* _COUNT, _SAMPLE, _MAP, _REDUCE, _FINISH */
 	int64_t disorder;	/* the first task out of order, or NO_TASK */
 	uint64_t disorder_record;	/* in it */
 	bool hold;		/* nothing is printed before all is right */

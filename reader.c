@@ -1,9 +1,10 @@
 /* reader.c - what a map task reads: the bytes of its split, over the ends of
  * files, with the last delimiter of each supplied; and, for sorted input,
- * whether its keys are in order.
+ * whether its keys are in order; or record by record, and of a sample only
+ * those that are in it.
  *
  * Life: reader_open; then reader_segment for attempt.c to splice from, or
- * reader_read, or reader_checked; reader_close. */
+ * reader_read, reader_checked, reader_record or reader_sampled; reader_close. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -256,6 +257,7 @@ reader_close(struct reader *r)
 	if (r->fd != -1)
 		close(r->fd);
 	buf_free(&r->key);
+	buf_free(&r->header);
 	free(r->win);
 }
 
@@ -330,6 +332,13 @@ reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 	return n;
 }
 
+/* Whether the segment may have more than the window. */
+static bool
+has_more(const struct reader *r)
+{
+	return r->seg.pipe ? !r->drained : r->seg.off < r->seg.end;
+}
+
 /* More of the segment into the window.  -1 with the reason. */
 static int
 read_on(struct reader *r, struct buf *why)
@@ -348,6 +357,12 @@ read_on(struct reader *r, struct buf *why)
 		r->win = xrealloc(r->win, r->cap, 1);
 	}
 	want = r->cap - r->n - FORM_MOST;	/* for what may be lacking */
+	if (s->pipe) {
+		n = read_feeder(r, r->win + r->n, want, why);
+		r->drained = n == 0;
+		r->n += n > 0 ? (size_t)n : 0;
+		return n < 0 ? -1 : 0;
+	}
 	if (want > s->end - s->off)
 		want = (size_t)(s->end - s->off);
 	n = pread_full(s->fd, r->win + r->n, want, s->off);
@@ -367,7 +382,6 @@ static size_t
 find_end(struct reader *r, bool header)
 {
 	uint64_t base = r->seg.off - r->n, upto = UINT64_MAX;
-	const unsigned char *what;
 	size_t lacks;
 
 	if (!header && cutter_look(&r->cutter, r->win + r->checked,
@@ -376,11 +390,12 @@ find_end(struct reader *r, bool header)
 		return (size_t)(r->cutter.end - base) - r->given;
 	}
 	r->checked = r->n;
-	if (r->seg.off < r->seg.end || r->n == r->given)
+	if (has_more(r) || r->n == r->given)
 		return 0;
-	lacks = segment_lacks(&r->seg, &r->job->form, &what);
+	lacks = r->seg.pipe ? feeder_lacks(r) :
+	    segment_lacks(&r->seg, &r->job->form, &r->lacks);
 	if (lacks > 0)
-		memcpy(r->win + r->n, what, lacks);
+		memcpy(r->win + r->n, r->lacks, lacks);
 	return r->n - r->given + lacks;
 }
 
@@ -405,7 +420,7 @@ reader_record(struct reader *r, struct found *rec, struct buf *why)
 			r->given += len < left ? len : left;
 			return 1;
 		}
-		if (r->in_segment && s->off < s->end) {
+		if (r->in_segment && has_more(r)) {
 			if (read_on(r, why) == -1)
 				return -1;
 			continue;
@@ -416,9 +431,68 @@ reader_record(struct reader *r, struct found *rec, struct buf *why)
 		if (got <= 0)
 			return got;
 		r->in_segment = true;
+		r->drained = false;
 		r->n = r->given = r->checked = 0;
 		cutter_begin(&r->cutter, &r->job->form, s->off);
 	}
+}
+
+/* Reads on to the next record that is in the sample, unless one is held
+ * already.  1, 0 if there is none, -1 with the reason. */
+int
+reader_hold(struct reader *r, struct buf *why)
+{
+	const uint64_t seed = r->job->sample.seed;
+	struct found *rec = &r->held;
+	struct lot lot;
+	int got;
+
+	while (rec->len == 0) {
+		got = reader_record(r, rec, why);
+		if (got <= 0) {
+			rec->len = 0;
+			return got;
+		}
+		if (rec->header)
+			buf_put(&r->header, rec->p, rec->len);
+		lot = lot_draw(seed, rec->file, rec->off);
+		if (rec->header || lot_after(&lot, &r->limit))
+			rec->len = 0;
+	}
+	return 1;
+}
+
+/* Bytes of the records that are in the sample: attempt.c's fill. */
+ssize_t
+reader_sampled(void *arg, unsigned char *out, size_t cap, struct buf *why)
+{
+	struct reader *r = arg;
+	struct found *rec = &r->held;
+	size_t used = 0, n;
+	int got;
+
+	while (used < cap) {
+		got = reader_hold(r, why);
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		if (r->header.len > 0) {
+			n = r->header.len < cap - used ? r->header.len :
+			    cap - used;
+			memcpy(out + used, r->header.p, n);
+			memmove(r->header.p, r->header.p + n,
+			    r->header.len -= n);
+			used += n;
+			continue;
+		}
+		n = rec->len < cap - used ? rec->len : cap - used;
+		memcpy(out + used, rec->p, n);
+		rec->p += n;
+		rec->len -= n;
+		used += n;
+	}
+	return (ssize_t)used;
 }
 
 /* Looks at the keys of the whole records in the window.  -1 if one is less

@@ -186,6 +186,9 @@ show_input(struct buf *b, const struct job *job)
 		    job->input.n == 1 ? "" : "s", human_bytes(
 		    job->input.bytes, t, sizeof t), job->input.nstreams > 0 ?
 		    " and what is read from streams" : "");
+	if (job->sample.kind != SAMPLE_ALL)
+		buf_printf(b, "sample: %s, seed %llu\n", job->sample.text,
+		    (unsigned long long)job->sample.seed);
 }
 
 /* --dry-run: what would be done. */

@@ -4,7 +4,8 @@
 
 #include "mr.h"
 
-enum { O_MAP = O_OWN, O_REDUCE, O_FINISH, O_RANGE, O_SOURCE };
+enum { O_MAP = O_OWN, O_REDUCE, O_FINISH, O_RANGE, O_SOURCE,
+    O_SAMPLE, O_SEED };
 
 static const struct opt opts[] = {
 	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
@@ -37,6 +38,9 @@ static const struct opt opts[] = {
 	    0 },
 	{ O_SOURCE, 0, "source", "CMD",
 	    "it is what CMD OFFSET LIMIT prints for a task", 0 },
+	{ O_SAMPLE, 0, "sample", "N|P%", "only N records, or part of them",
+	    0 },
+	{ O_SEED, 0, "seed", "N", "others of them (default 0)", 0 },
 	OPT_FORM, OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING,
 	OPT_TASKS,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
@@ -185,11 +189,42 @@ take_generated(struct setup *s, int id, const struct optscan *o)
 		    "above B", o->value);
 }
 
+static void
+take_sample(struct setup *s, const struct optscan *o)
+{
+	double percent;
+
+	if (sample_set(&s->job.sample, o->value, &percent))
+		return;
+	if (percent > 0)
+		refuse("--sample %s: a part of the records has a %%: "
+		    "--sample %.10g%%", o->value, percent);
+	refuse("--sample %s: must be a number of records, such as 1000, or "
+	    "a part, such as 0.1%%", o->value);
+}
+
+static void
+check_sample(const struct setup *s, bool seeded)
+{
+	const struct job *job = &s->job;
+
+	if (job->sample.kind == SAMPLE_ALL && seeded)
+		refuse("--seed has no effect without --sample");
+	if (job->sample.kind == SAMPLE_ALL)
+		return;
+	if (job->made.kind != GENERATE_NONE)
+		refuse("--sample has no effect without files: the input is "
+		    "generated");
+	if (job->whole_file)
+		refuse("--sample and --whole-file exclude each other");
+}
+
 static int
 run_main(const struct cmd *c, int argc, char *argv[])
 {
 	struct setup s;
 	struct optscan o;
+	bool seeded = false;
 	int id, status;
 
 	check_hadoop(argc, argv);
@@ -206,11 +241,18 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			setup_shell(&s.job.finish, o.value);
 		else if (id == O_RANGE || id == O_SOURCE)
 			take_generated(&s, id, &o);
-		else
+		else if (id == O_SAMPLE)
+			take_sample(&s, &o);
+		else if (id != O_SEED)
 			setup_option(&s, id, &o);
+		else {
+			s.job.sample.seed = opt_count(&o, 0, UINT64_MAX);
+			seeded = true;
+		}
 	s.job.kind = s.job.reduce.argv != NULL ? JOB_SORT : JOB_MAP;
 	check_effects(&s);
 	check_generated(&s, &o);
+	check_sample(&s, seeded);
 	setup_form(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||

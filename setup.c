@@ -446,6 +446,10 @@ setup_run(struct setup *s)
 		job->tmpdirs[job->ntmpdirs++] = dir != NULL &&
 		    dir[0] != '\0' ? dir : "/var/tmp";
 	}
+	if (job->sample.kind == SAMPLE_NUMBER && job->sample.n >
+	    s->po.memory / sizeof(struct lot) / (s->po.jobs + 2))
+		refuse("--sample %s: -S has no room for so many; a part of "
+		    "all needs none (--sample 1%%)", job->sample.text);
 	if (s->po.quiet && s->po.progress)
 		refuse("--progress and --quiet exclude each other");
 	return driver_run(job, &s->po);

@@ -29,7 +29,8 @@ phase_name(const struct job *job, enum task_kind kind)
 {
 	return kind == TASK_REDUCE ? "reduce" :
 	    kind == TASK_FINISH ? "finish" :
-	    kind == TASK_COUNT ? "count" : job->phase_name;
+	    kind == TASK_COUNT ? "count" :
+	    kind == TASK_SAMPLE ? "sample" : job->phase_name;
 }
 
 static bool

@@ -189,7 +189,9 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 		check_alive();
 		if (sink->collect != NULL)
 			p = collect_room(sink->collect, &room);
-		n = reader_read(r, p, room, &reply->fail.text);
+		n = w->job->sample.kind != SAMPLE_ALL ?
+		    reader_sampled(r, p, room, &reply->fail.text) :
+		    reader_read(r, p, room, &reply->fail.text);
 		if (n > 0 && sink->collect != NULL)
 			collect_filled(sink->collect, (size_t)n);
 		else if (n > 0)
@@ -469,6 +471,58 @@ fill_reader(void *arg, unsigned char *p, size_t cap, struct buf *why)
 	return reader_read(arg, p, cap, why);
 }
 
+/* What the programs that read a split find in their environment. */
+static char *const *
+feeder_env(struct worker *w, const struct task_msg *t)
+{
+	const struct task_name who = name_of(w, t);
+
+	return reader_is_piped(w->job, &t->split) ?
+	    taskenv_set(&w->env, &who, &t->split) : NULL;
+}
+
+/* The smallest lots of the records of a split, as many as the sample will
+ * have, into a place. */
+static void
+do_sample(struct worker *w, const struct task_msg *t)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	const struct sample *sample = &w->job->sample;
+	struct place part = { .store = (uint16_t)w->me };
+	struct lots lots = { .most = sample->n };
+	struct reader r;
+	struct found rec;
+	uint64_t turns = 0;
+	int got = reader_open(&r, w->job, &t->split, feeder_env(w, t),
+	    w->sock, &reply.fail.text);
+
+	reply.split = r.split;
+	reply.input = r.split.len;
+	while (got != -1 &&
+	    (got = reader_record(&r, &rec, &reply.fail.text)) == 1) {
+		struct lot lot = lot_draw(sample->seed, rec.file, rec.off);
+
+		if (turns++ % 4096 == 0)
+			check_alive();
+		w->job->shared->worker[w->me].moved += rec.len;
+		if (!rec.header && !lot_after(&lot, &t->limit))
+			lots_add(&lots, &lot);
+	}
+	if (got == -1) {
+		reply.kind = REPLY_FAILED;
+		reply.fail.kind = FAIL_INPUT;
+		reply.fail.exit = r.late ? EXIT_TIMEOUT : EXIT_TROUBLE;
+	} else if (lots.n > 0) {
+		store_pick(w->store, lots.n * sizeof *lots.v, &part);
+		store_append(w->store, &part, lots.v, lots.n * sizeof *lots.v);
+		store_keep(w->store, &part);
+		reply.part = part;
+	}
+	free(lots.v);
+	reader_close(&r);
+	answer(w, &reply);
+}
+
 static void
 map_source(struct worker *w, struct attempt *a, struct reader *r)
 {
@@ -484,6 +538,10 @@ map_source(struct worker *w, struct attempt *a, struct reader *r)
 		a->src.kind = SOURCE_FD;
 		a->src.fd = r->fd;
 		lseek(r->fd, 0, SEEK_SET);
+	} else if (job->sample.kind != SAMPLE_ALL) {
+		a->src.kind = SOURCE_FILL;
+		a->src.fill = reader_sampled;
+		a->src.arg = r;
 	} else if (job->check_order) {
 		a->src.kind = SOURCE_FILL;
 		a->src.fill = reader_checked;
@@ -540,16 +598,6 @@ settle_collected(struct worker *w, const struct task_msg *t, bool ok)
 		collect_flush(w->collect);
 }
 
-/* What the programs that read a split find in their environment. */
-static char *const *
-feeder_env(struct worker *w, const struct task_msg *t)
-{
-	const struct task_name who = name_of(w, t);
-
-	return reader_is_piped(w->job, &t->split) ?
-	    taskenv_set(&w->env, &who, &t->split) : NULL;
-}
-
 static void
 do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
@@ -584,6 +632,13 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 		sink.collect = w->collect;
 	} else {
 		store_reuse(w->store, t->split.len, &t->free, &part);
+	}
+	r.limit = t->limit;
+	if (ok && job->sample.kind != SAMPLE_ALL && !r.split.empty) {
+		int got = reader_hold(&r, &reply.fail.text);
+
+		ok = got != -1;
+		r.nothing = got == 0;
 	}
 	if (ok && !r.nothing && (r.split.len > 0 || r.split.empty ||
 	    r.split.nfiles > 1 || r.split.whole)) {
@@ -895,6 +950,9 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 		switch (t.kind) {
 		case TASK_COUNT:
 			do_count(&w, &t);
+			break;
+		case TASK_SAMPLE:
+			do_sample(&w, &t);
 			break;
 		case TASK_MAP:
 			do_map(&w, &t, &payload);

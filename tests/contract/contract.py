@@ -68,7 +68,8 @@ def smaller(job):
         j = copy.deepcopy(job)
         j.debug.remove(w)
         yield j
-    for field, plain in (("nofile", 0), ("flaky", ""), ("parts", 0), ("finish", ""),
+    for field, plain in (("nofile", 0), ("sample", ""), ("source", False),
+                         ("flaky", ""), ("parts", 0), ("finish", ""),
                          ("out", "stdout"),
                          ("mapper", "cat"), ("reducer", "cat"),
                          ("mapper", None)):

@@ -1,5 +1,6 @@
 """One random job: its data, its commands, its options."""
 import dataclasses
+import fractions
 import os
 import random
 import sys
@@ -45,17 +46,52 @@ class Job:
     unordered: bool = False
     finish: str = ""
     per_key: str = ""           # how the reducer gets its key: env or stdin
+    sample: str = ""            # --sample, of the seed:
+    seed: int = 0
+    range: tuple = ()           # --range, instead of operands: from, to, -N
+    source: bool = False        # --source, which prints the operands
     nofile: int = 0             # ulimit -n, if not 0
 
 
 def whole_of(job):
-    """cat FILE..., missing final delimiters supplied."""
+    """cat FILE..., missing final delimiters supplied; or what is instead."""
+    if job.range:
+        a, b, each = job.range
+        each = each or max(1, -(-(b - a) // 256))
+        return b"".join(b"%d\t%d" % (i, min(i + each, b)) + job.eor
+                        for i in range(a, b, each))
     out = []
     for op in job.operands:
         inner = sorted(op.members, key=lambda m: os.fsencode(m.name))
         for o in inner if op.how == "dir" else [op]:
             out.append(complete(o.data, job.eor))
+    if job.sample:
+        out = sample_of(job, out)
     return b"".join(out)
+
+
+def mix(x):
+    x %= 2 ** 64
+    for _ in range(3):
+        x = (x ^ x >> 32) * 0xd6e8feb86659fd93 % 2 ** 64
+    return x ^ x >> 32
+
+
+def sample_of(job, files):
+    """The sample of the contents of files, in the same order."""
+    drawn = []
+    for i, data in enumerate(files):
+        at = 0
+        for r in records_of(data, job.eor):
+            lot = mix(mix(mix(job.seed + 1) + i) + at)
+            drawn.append((lot, i, at, r + job.eor))
+            at += len(r) + len(job.eor)
+    if job.sample.endswith("%"):
+        part = fractions.Fraction(job.sample[:-1]) / 100
+        drawn = [d for d in drawn if d[0] < part * 2 ** 64]
+    else:
+        drawn = sorted(drawn)[:int(job.sample)]
+    return [d[3] for d in sorted(drawn, key=lambda d: d[1:3])]
 
 
 def spell(rng, short, name, value):
@@ -213,6 +249,31 @@ def make_run(rng, job, total, text, big, maponly):
     if total and rng.random() < 0.05:
         o.append(["--nonempty"])
     job.options[0] = o
+    x = rng.random()
+    if x < 0.08 and not {"--whole-file", "--nonempty"} & {w[0] for w in o}:
+        job.sample = rng.choice(("0.5%", "10%", "50%", "99.9%", "100%", "1",
+                                 "7", "100", "100000"))
+        job.seed = rng.choice((0, 1, 2, 2 ** 64 - 1))
+    elif x < 0.13:
+        generated(rng, job)
+
+
+def generated(rng, job):
+    """Makes of a job one whose input is in no file."""
+    job.out_operand = -1
+    job.options[0] = [w for w in job.options[0] if not w[0].startswith(
+        ("--block-size", "--whole-file", "--pack", "--nonempty"))]
+    if rng.random() < 0.5:
+        a = rng.choice((0, 1, -3, 12345, -2 ** 63))
+        job.operands = []
+        job.range = (a, a + rng.choice((0, 1, 2, 100, 255, 256, 257, 5000)),
+                     rng.choice((0, 0, 100, 777)))
+        return
+    job.source = True
+    for i, op in enumerate(job.operands):
+        op.data = b"".join([op.data] + [complete(m.data, job.eor)
+                                        for m in op.members])
+        op.how, op.name, op.members = "file", "s%d" % i, []
 
 
 def make_map(rng, job, total, text, big, maponly):

@@ -3,6 +3,7 @@ import os
 import shlex
 
 from commands import flaky, one_by_one
+from jobs import whole_of
 from records import PAST
 
 def format_options(job, sub):
@@ -61,11 +62,27 @@ def stages(job, names):
         o += ["-m", mapper] if job.mapper is not None else []
         o += ["-r", reducer] if job.reducer is not None else []
         o += ["--finish", flaky(job.flaky, job.finish)] * bool(job.finish)
+    if job.sample:
+        o.append("--sample=" + job.sample)
+        o += ["--seed=%d" % job.seed] * (job.seed > 0)
+    if job.range or job.source:
+        return [["mr", job.kind, *o, *generated_options(job)]]
     if any(n.startswith("-") and n != "-" for n in names):
         return [["mr", job.kind, *o, "--", *names]]
     if job.fold:
         return [["mr", job.kind, *names, *o]]
     return [["mr", job.kind, *o, *names]]
+
+
+def generated_options(job):
+    if job.range:
+        a, b, each = job.range
+        return ["--range=%d:%d" % (a, b)] + ["-N%d" % each] * (each > 0)
+    z = " -z" if job.eor == b"\0" else ""
+    return ["--source",
+            "f() { if [ $1 = count ]; then echo %d; else "
+            "tail%s -n +$(($1 + 1)) whole | head%s -n $2; fi; }; f" % (
+                whole_of(job).count(job.eor), z, z)]
 
 
 def reference(job):
