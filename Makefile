@@ -23,7 +23,7 @@ OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o setup.o driver.o report.o \
        parts.o plan.o crew.o output.o \
        progress.o cuts.o stream.o unpack.o worker.o sorted.o taskenv.o reader.o perkey.o attempt.o scratch.o collect.o radix.o \
        merge.o runio.o feeder.o store.o \
-       generate.o sample.o \
+       generate.o sample.o ship.o \
        input.o files.o codec.o ikey.o keyenc.o keyver.o keydef.o \
        partition.o form.o record.o proc.o opt.o \
        buf.o util.o diag.o

@@ -484,7 +484,8 @@ start(struct state *s)
 	struct attempt *a = s->a;
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
 	int null = -1, got;
-	struct spawn sp = { .argv = a->cmd->argv, .envp = a->envp };
+	struct spawn sp = { .argv = a->cmd->argv, .envp = a->envp,
+	    .dir = a->dir };
 	char path[PATH_ROOM];
 
 	s->feed.fd = s->out = s->err = -1;

@@ -55,6 +55,7 @@ _Noreturn void refuse(const char *, ...) __attribute__((format(printf, 1, 2)));
 void *xrealloc(void *, size_t nmemb, size_t size);
 void *xzalloc(size_t nmemb, size_t size);
 char *xstrdup(const char *);
+char *path_absolute(const char *);
 char *xasprintf(const char *, ...)
     __attribute__((format(printf, 1, 2), nonnull(1)));
 size_t grown(size_t cap, size_t want);
@@ -181,6 +182,12 @@ int64_t opt_duration(const struct optscan *);
 unsigned char opt_byte(const struct optscan *);
 const char *nearest(const char *word, const char *const *words);
 
+/* ------------------------------------------------------------ ship.c */
+void ship_add(const char *arg);
+bool ship_any(void);
+char *ship_path(const char *);
+void ship_links(const char *dir);
+
 /* ------------------------------------------------------------ proc.c */
 struct command {
 	char **argv;		/* NULL: no command */
@@ -191,6 +198,7 @@ struct spawn {
 	char *const *argv, *const *envp;
 	int group;		/* of a worker's two, which this one leads */
 	const char *path;	/* argv[0] looked up by proc_lookup, or NULL */
+	const char *dir;	/* to run it in, or NULL */
 	int in, out, err;
 	uint64_t as_limit;	/* RLIMIT_AS, or 0 */
 };
@@ -663,6 +671,7 @@ struct attempt_stats {
 struct attempt {
 	const struct command *cmd;
 	char *const *envp;
+	const char *dir;	/* that it runs in, or NULL: ours */
 	const char *tag;	/* put before each line of its stderr, or NULL */
 	int log;		/* stderr is copied there as well, or -1 */
 	const struct limits *limits;
@@ -814,6 +823,7 @@ struct taskenv {
 	const struct job *job;
 	uint64_t nrecords;	/* that a source has */
 	char *tmpdir, *outdir;	/* empty when an attempt starts */
+	char *workdir;		/* with --ship: what tasks run in */
 	char **env;		/* with free places at its end for ours */
 	size_t nenv;
 };
@@ -1091,7 +1101,7 @@ enum {				/* ids of options that several share */
 	O_QUIET, O_VERBOSE, O_PROGRESS, O_DRY_RUN, O_OK_EXIT, O_NONEMPTY,
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
 	O_KEY,
-	O_TAG, O_ENV, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
+	O_TAG, O_ENV, O_SHIP, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM, O_DECOMPRESS,
 	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER,
@@ -1149,6 +1159,8 @@ enum {				/* ids of options that several share */
     { O_STRICT, 0, "strict-input", NULL, \
     "input that a task leaves unread is a failure", 0 }, \
     { O_ENV, 0, "env", "NAME=VALUE", "set a variable for the tasks", 0 }, \
+    { O_SHIP, 0, "ship", "PATH[=NAME]", \
+    "tasks run in a directory with such files only", 0 }, \
     { O_TAG, 0, "tag", NULL, \
     "begin lines of tasks' stderr with their task", 0 }
 #define OPT_TALK \

@@ -237,7 +237,8 @@ child_exec(const struct spawn *s, const char *path, pid_t parent,
 #else
 	(void)parent;
 #endif
-	if (dup2(s->in, STDIN_FILENO) == -1 ||
+	if ((s->dir != NULL && chdir(s->dir) == -1) ||
+	    dup2(s->in, STDIN_FILENO) == -1 ||
 	    dup2(s->out, STDOUT_FILENO) == -1 ||
 	    dup2(s->err, STDERR_FILENO) == -1 ||
 	    (s->as_limit != 0 && setrlimit(RLIMIT_AS, &as) == -1)) {
@@ -617,6 +618,27 @@ file_check(const char *path, const char *what, bool shell)
 	return 0;
 }
 
+/* The same of a path that tasks will see from where they run. */
+static int
+path_check(const char *path, const char *what, bool shell)
+{
+	char *real;
+	int status;
+
+	if (path[0] == '/' || !ship_any())
+		return file_check(path, what, shell);
+	real = ship_path(path);
+	if (real == NULL) {
+		say("%s: %s: with --ship tasks run in a directory that does "
+		    "not hold it; add --ship %s, and call it ./%s", what,
+		    path, path, strrchr(path, '/') + 1);
+		return EXIT_USAGE;
+	}
+	status = file_check(real, what, shell);
+	free(real);
+	return status;
+}
+
 /* Looks at a command before any work is done: what is plainly wrong with it
  * is said, and the exit status for it returned; else 0.  Of a shell string
  * only a first word that is a path is judged. */
@@ -637,10 +659,10 @@ command_check(const struct command *c, const char *what, bool shell)
 			return 0;
 		memcpy(path, c->shown, n);
 		path[n] = '\0';
-		return file_check(path, what, true);
+		return path_check(path, what, true);
 	}
 	if (strchr(c->argv[0], '/') != NULL)
-		return file_check(c->argv[0], what, false);
+		return path_check(c->argv[0], what, false);
 	if (proc_lookup(c->argv[0], path, sizeof path) != NULL)
 		return 0;
 	if (access(c->argv[0], F_OK) == 0)

@@ -57,8 +57,8 @@ check_hadoop(int argc, char *argv[])
 		{ "-mapper", "-m CMD" }, { "-reducer", "-r CMD" },
 		{ "-input", "the names of files, as operands" },
 		{ "-output", "-O DIR or -o FILE" },
-		{ "-file", "a path in the command" },
-		{ "-files", "a path in the command" },
+		{ "-file", "--ship PATH" },
+		{ "-files", "--ship PATH" },
 		{ "-numReduceTasks", "-R N" },
 		{ "-cmdenv", "--env N=V" },
 		{ "-combiner", "not there" }, { "-partitioner", "not there" },
@@ -85,7 +85,7 @@ check_effects(const struct setup *s)
 		{ O_OK_EXIT, "--ok-exit" }, { O_RETRIES, "--retries" },
 		{ O_TIMEOUT, "--timeout" }, { O_STALL, "--stall" },
 		{ O_TASK_MEMORY, "--task-memory" },
-		{ O_STRICT, "--strict-input" }, { O_ENV, "--env" },
+		{ O_STRICT, "--strict-input" }, { O_ENV, "--env" }, { O_SHIP, "--ship" },
 		{ O_TAG, "--tag" },
 	};
 	const struct job *job = &s->job;

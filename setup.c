@@ -221,6 +221,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_TAG:
 		job->tag = true;
 		break;
+	case O_SHIP:
+		ship_add(o->value);
+		break;
 	case O_ENV:
 		take_env(o);
 		break;

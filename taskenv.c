@@ -62,6 +62,18 @@ make_dir(const char *path)
 		die_errno("%s", path);
 }
 
+/* A directory of a worker's tasks, which can be used from any other. */
+static char *
+own_dir(const char *scratch, char letter, unsigned worker)
+{
+	char *name = xasprintf("%s/%c%u", scratch, letter, worker);
+	char *path = path_absolute(name);
+
+	free(name);
+	make_dir(path);
+	return path;
+}
+
 /* The directories of the job must be there. */
 void
 taskenv_begin(struct taskenv *e, const struct job *job, unsigned worker)
@@ -69,11 +81,11 @@ taskenv_begin(struct taskenv *e, const struct job *job, unsigned worker)
 	size_t n = 0;
 
 	*e = (struct taskenv){ .job = job };
-	e->tmpdir = xasprintf("%s/t%u", job->scratch, worker);
-	e->outdir = xasprintf("%s/o%u", job->outscratch != NULL ?
-	    job->outscratch : job->scratch, worker);
-	make_dir(e->tmpdir);
-	make_dir(e->outdir);
+	e->tmpdir = own_dir(job->scratch, 't', worker);
+	e->outdir = own_dir(job->outscratch != NULL ? job->outscratch :
+	    job->scratch, 'o', worker);
+	if (ship_any())
+		e->workdir = own_dir(job->scratch, 'w', worker);
 	while (environ[n] != NULL)
 		n++;
 	e->env = xzalloc(n + OURS_MOST + 1, sizeof *e->env);
@@ -100,21 +112,6 @@ add(struct taskenv *e, size_t *n, char *entry)
 	e->env[*n] = NULL;
 }
 
-static char *
-absolute(const char *name)
-{
-	char *cwd, *path;
-
-	if (name[0] == '/')
-		return xstrdup(name);
-	cwd = getcwd(NULL, 0);
-	if (cwd == NULL)
-		return xstrdup(name);
-	path = xasprintf("%s/%s", cwd, name);
-	free(cwd);
-	return path;
-}
-
 static void
 add_input(struct taskenv *e, size_t *n, const struct split *s)
 {
@@ -124,8 +121,9 @@ add_input(struct taskenv *e, size_t *n, const struct split *s)
 
 	if (strcmp(name, "-") == 0)
 		return;
-	path = absolute(name);
-	add(e, n, xasprintf("MR_INPUT_FILE=%s", name));
+	path = path_absolute(name);
+	add(e, n, xasprintf("MR_INPUT_FILE=%s", ship_any() ? path :
+	    name));
 	add(e, n, xasprintf("map_input_file=%s", path));
 	add(e, n, xasprintf("mapreduce_map_input_file=%s", path));
 	add(e, n, xasprintf("MR_INPUT_START=%llu", off));
@@ -164,6 +162,11 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
 
 	if (!scratch_is_empty(e->tmpdir) || !scratch_is_empty(e->outdir))
 		clear_dirs(e);
+	if (e->workdir != NULL) {
+		scratch_remove(e->workdir, -1);
+		make_dir(e->workdir);
+		ship_links(e->workdir);
+	}
 	while (e->env[n] != NULL)
 		free(e->env[n++]);
 	n = e->nenv;

@@ -42,6 +42,17 @@ xstrdup(const char *s)
 	return memcpy(xrealloc(NULL, len, 1), s, len);
 }
 
+/* A name as it is seen from any directory.  The caller's to free. */
+char *
+path_absolute(const char *name)
+{
+	char *cwd = name[0] == '/' ? NULL : getcwd(NULL, 0), *path;
+
+	path = cwd == NULL ? xstrdup(name) : xasprintf("%s/%s", cwd, name);
+	free(cwd);
+	return path;
+}
+
 char *
 xasprintf(const char *fmt, ...)
 {

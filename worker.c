@@ -232,6 +232,7 @@ attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
 	    .clock = &job->shared->clock };
 	a->sink.fd = -1;
 	a->envp = taskenv_set(&w->env, &who, split);
+	a->dir = w->env.workdir;
 	if (job->tag) {
 		snprintf(tag, sizeof tag, "%s %lu: ", who.phase,
 		    (unsigned long)t->task);

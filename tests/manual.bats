@@ -23,7 +23,7 @@ of_help() {
 			$0 = $0
 		}
 		split($1, name, "[")
-		print letter, name[1], $2 ~ /^[A-Z][A-Z=:|%]*$/ ? "ARG" : "-"
+		print letter, name[1], $2 ~ /^[A-Z][][A-Z=:|%]*$/ ? "ARG" : "-"
 	}'
 }
 

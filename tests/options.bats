@@ -338,6 +338,7 @@ belongs() {
 		-m CMD or -r CMD|--strict-input
 		-m CMD or -r CMD|--env A=b
 		-m CMD or -r CMD|--tag
+		-m CMD or -r CMD|--ship in
 	EOF
 	refused '^mr: --ok-exit has no effect without -m CMD or -r CMD' \
 		mr run --ok-exit 1 --source 'touch ran;'
