@@ -158,3 +158,30 @@ languages() {
 		[ -z "$output" ]
 	done
 }
+
+# ---------------------------------------------------------------- integrate
+
+integrate=$BATS_TEST_DIRNAME/../examples/integrate
+
+# near FILE: it holds the integral, exact to 1e-5.
+near() {
+	awk -F "$tab" '{ d = $2 - (exp(10) - exp(1)) }
+		END { exit !(NR == 1 && $1 == "integral" &&
+		    -1e-5 < d && d < 1e-5) }' "$1"
+}
+
+@test "integrate: in C and in awk it is the closed form's, the same at any -j" {
+	sed -n "s|^    cc |${CC:-cc} |p" "$integrate/README.md" >build
+	cp "$integrate/map.c" .
+	sh -e build
+	for map in ./map "$integrate/map.awk"; do
+		mr run -j 1 --range 0:9000000 -m "$map" \
+			-r "$integrate/reduce.awk" >want
+		near want
+		mr run -j 3 -R 2 --range 0:9000000 -m "$map" \
+			-r "$integrate/reduce.awk" | cmp - want
+	done
+	mr run -N 1000000 --range 0:9000000 -m ./map \
+		-r "$integrate/reduce.awk" >other
+	near other
+}
