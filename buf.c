@@ -60,6 +60,17 @@ buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(again);
 }
 
+void
+buf_number(struct buf *b, uint64_t x)
+{
+	char text[20], *p = text + sizeof text;
+
+	do
+		*--p = (char)('0' + x % 10);
+	while ((x /= 10) > 0);
+	buf_put(b, p, (size_t)(text + sizeof text - p));
+}
+
 /* Appends data with control bytes as \xNN, so that no name and no key can
  * drive a terminal. */
 void

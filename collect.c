@@ -24,6 +24,10 @@
  * not.  Tasks that follow each other in the input share a buffer and so a
  * run; the worker flushes where they do not.
  *
+ * With a built-in reducer a group has cells (cell.c) in place of values; a
+ * record without a group has its saved cells as its value; and in a run all
+ * of a key is one item.  A record that is not right is noted and left out.
+ *
  * Life: collect_new; for each attempt collect_begin, then collect_room and
  * collect_filled as long as there is output, collect_end, and
  * collect_commit or collect_rollback; collect_flush; collect_free.
@@ -35,8 +39,6 @@
 #include <string.h>
 
 #include "mr.h"
-
-__extension__ typedef unsigned __int128 uint128;
 
 enum {
 	IN_ROOM = 256 * KiB,	/* bytes read at a time */
@@ -74,6 +76,9 @@ struct mark {
 
 struct collect {
 	struct shape shape;
+	const struct aggspec *agg;	/* the built-in reducer, or NULL */
+	struct fold *fold;	/* for it */
+	struct buf saved, complaint;
 	struct store *store;
 	struct run_writer *writer;
 	void (*emit)(void *, const struct run *, bool);
@@ -120,7 +125,8 @@ static void
 choose_way(struct collect *c, bool grouping)
 {
 	c->grouping = grouping;
-	c->straight = !grouping && c->shape.key == KEY_PLAIN;
+	c->straight = !grouping && c->shape.key == KEY_PLAIN &&
+	    c->agg == NULL;
 	c->judged = c->fresh = 0;
 }
 
@@ -157,6 +163,15 @@ collect_new(const struct shape *shape, struct store *store,
 	c->nojoin = debug_word("nojoin");
 	choose_way(c, !c->never);
 	return c;
+}
+
+/* Lets a built-in reducer begin its work here; before all else. */
+void
+collect_aggregate(struct collect *c, const struct aggspec *agg)
+{
+	c->agg = agg;
+	c->fold = fold_new(agg);
+	choose_way(c, c->grouping);
 }
 
 static uint64_t
@@ -260,7 +275,7 @@ entry_value(const struct collect *c, const struct entry *e, size_t *len,
 {
 	const unsigned char *key = c->arena + e->off, *v = key + e->klen;
 
-	if (c->shape.key != KEY_PLAIN) {
+	if (c->shape.key != KEY_PLAIN || c->agg != NULL) {
 		uint32_t x = load32(key - 4);
 
 		*noval = x == 0;
@@ -337,6 +352,51 @@ prefetch_entry(const struct collect *c, const struct entry *e)
 	__builtin_prefetch(p + 128);
 }
 
+/* Where the cells of a group are, in the arena. */
+static size_t
+cells_at(const struct collect *c, const struct group *g)
+{
+	size_t at = (size_t)((const unsigned char *)g - c->arena);
+
+	return (at + sizeof *g + g->klen + 7) & ~(size_t)7;
+}
+
+static struct heap
+heap_of(const struct collect *c)
+{
+	return (struct heap){ c->arena, c->used, c->used +
+	    room_left(c, c->used, c->n + 1), false };
+}
+
+/* Takes the cells of an entry, with those of other entries of its key before
+ * it or behind it.  True if all of the key are in *v then. */
+static bool
+take_cells(struct collect *c, const struct entry *e, bool before, bool behind,
+    const unsigned char **v, size_t *len)
+{
+	bool noval;
+
+	if (e->klen & ENTRY_GROUP) {
+		const struct group *g = (void *)(c->arena + e->off);
+		struct heap h = heap_of(c);
+
+		buf_reset(&c->saved);
+		cells_save(c->agg, c->arena + cells_at(c, g), &h, &c->saved);
+		*v = c->saved.p;
+		*len = c->saved.len;
+	} else {
+		*v = entry_value(c, e, len, &noval);
+	}
+	if (before || behind) {
+		fold_take(c->fold, *v, *len);
+		if (behind)
+			return false;
+		*v = fold_saved(c->fold, len);
+		fold_begin(c->fold);
+	}
+	return true;
+}
+
 /* Writes n sorted entries and returns how many keys they have. */
 static size_t
 write_entries(struct collect *c, const struct entry *e, size_t n)
@@ -355,6 +415,12 @@ write_entries(struct collect *c, const struct entry *e, size_t n)
 			prefetch_entry(c, e + AHEAD);
 		more = n - i > 1 && same_key(c, e, e + 1);
 		distinct += !again;
+		if (c->agg != NULL) {
+			if (take_cells(c, e, again, more, &v, &vlen))
+				runw_single(c->writer, key, klen, group,
+				    shown, v, vlen, false);
+			continue;
+		}
 		if (e->klen & ENTRY_GROUP) {
 			runw_key(c->writer, key, klen, group, shown);
 			emit_group(c, (struct group *)(void *)(c->arena +
@@ -476,6 +542,7 @@ collect_begin(struct collect *c, uint32_t task)
 {
 	c->task = task;
 	c->records = 0;
+	buf_reset(&c->complaint);
 	if (c->n == 0)
 		c->oldest = task;
 	c->mark = (struct mark){ c->used, c->n };
@@ -510,7 +577,8 @@ collect_room(struct collect *c, size_t *n)
 {
 	size_t room;
 
-	if (c->in_len == c->in_cap && c->shape.key == KEY_PLAIN)
+	if (c->in_len == c->in_cap && c->shape.key == KEY_PLAIN &&
+	    c->agg == NULL)
 		stop_grouping(c);
 	if (!c->straight) {
 		if (c->in_len == c->in_cap) {
@@ -633,6 +701,27 @@ find_slot(const struct collect *c, uint32_t hash)
 	return j;
 }
 
+/* The group of a record's key, looking from slot *j on; or NULL, and *j is the
+ * slot where it would go. */
+static inline struct group *
+find_group(const struct collect *c, const struct record *r, uint32_t hash,
+    size_t *j)
+{
+	for (;; *j = (*j + 1) & (c->slots - 1)) {
+		const struct slot *s = c->table + *j;
+		struct group *g;
+
+		if (s->off == 0 || s->off < c->mark.used)
+			return NULL;
+		if (s->hash != hash)
+			continue;
+		g = (struct group *)(void *)(c->arena + s->off);
+		if (g->klen == r->klen &&
+		    same_bytes(g->key, r->key, r->klen))
+			return g;
+	}
+}
+
 /* Adds a record to its key's group, looking from slot j on.  False if the
  * arena is full. */
 static inline bool
@@ -641,6 +730,7 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 {
 	unsigned char head[10];
 	unsigned headlen = 1;
+	struct group *g;
 
 	if (c->taken * 2 >= c->slots)
 		return false;
@@ -648,26 +738,71 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 		head[0] = (unsigned char)((r->noval ? 0 : r->vlen + 1) << 2 | 1);
 	else
 		headlen = varint_put(head, (uint64_t)(r->vlen + 1) << 2 | 1);
-	for (;; j = (j + 1) & (c->slots - 1)) {
-		struct slot *s = c->table + j;
-		struct group *g;
-
-		if (s->off == 0 || s->off < c->mark.used)
-			return group_new(c, s, r, hash, head, headlen);
-		if (s->hash != hash)
-			continue;
-		g = (struct group *)(void *)(c->arena + s->off);
-		if (g->klen != r->klen ||
-		    !same_bytes(g->key, r->key, r->klen))
-			continue;
-		if (r->vlen <= SHORT && c->arena[g->last] == head[0] &&
-		    same_bytes(c->arena + g->last + 1, r->val, r->vlen) &&
-		    g->repeats < UINT32_MAX - 1) {
-			g->repeats++;
-			return true;
-		}
-		return group_add(c, g, r, head, headlen);
+	g = find_group(c, r, hash, &j);
+	if (g == NULL)
+		return group_new(c, c->table + j, r, hash, head, headlen);
+	if (r->vlen <= SHORT && c->arena[g->last] == head[0] &&
+	    same_bytes(c->arena + g->last + 1, r->val, r->vlen) &&
+	    g->repeats < UINT32_MAX - 1) {
+		g->repeats++;
+		return true;
 	}
+	return group_add(c, g, r, head, headlen);
+}
+
+/* A group with cells, which counts from the time that it has an entry; or
+ * NULL if the arena is full. */
+static struct group *
+cells_new(struct collect *c, const struct record *r)
+{
+	uint32_t at = (uint32_t)(c->used + 7) & ~7u;
+	struct group *g = (struct group *)(void *)(c->arena + at);
+	size_t need = sizeof *g + r->klen + c->agg->size + 16;
+
+	if (room_left(c, c->used, c->n + 1) < need)
+		return NULL;
+	*g = (struct group){ .klen = r->klen };
+	if (r->klen > 0)
+		memcpy(g->key, r->key, r->klen);
+	c->used = cells_at(c, g);
+	cells_begin(c->agg, c->arena + c->used);
+	c->used += c->agg->size;
+	return g;
+}
+
+/* Adds a record, which came as rec, to the cells of its key, looking from
+ * slot j on.  False if the arena is full. */
+static bool
+aggregate(struct collect *c, const struct record *r, const struct record *rec,
+    uint32_t hash, size_t j)
+{
+	struct group *g, *new = NULL;
+	enum cells_result result;
+	size_t used = c->used;
+	struct heap h;
+
+	if (c->complaint.len > 0)
+		return true;
+	if (c->taken * 2 >= c->slots)
+		return false;
+	g = find_group(c, r, hash, &j);
+	if (g == NULL)
+		g = new = cells_new(c, r);
+	if (g == NULL)
+		return false;
+	h = heap_of(c);
+	result = cells_add(c->agg, c->arena + cells_at(c, g), &h, rec,
+	    &c->complaint);
+	c->used = result == CELLS_ADDED ? h.used : used;
+	if (result == CELLS_ADDED && new != NULL) {
+		uint32_t off = (uint32_t)((unsigned char *)g - c->arena);
+
+		c->table[j] = (struct slot){ hash, off };
+		c->taken++;
+		c->fresh++;
+		push(c, r->key, r->klen, off, ENTRY_GROUP);
+	}
+	return result != CELLS_FULL;
 }
 
 /* Keeps a record whose key is not in it as such: length of the value + 1 (0:
@@ -689,23 +824,62 @@ built_record(struct collect *c, const struct record *r)
 	return true;
 }
 
-static void
-add_record(struct collect *c, struct record *r, uint32_t hash)
+/* Keeps the cells of a record that gets no group. */
+static bool
+built_cells(struct collect *c, const struct record *r,
+    const struct record *rec)
 {
-	bool added;
+	struct record x = *r;
+	size_t len;
 
-	for (;;) {
-		added = c->grouping ? group_record(c, r, hash,
-		    hash & (c->slots - 1)) : built_record(c, r);
-		if (added)
-			return;
+	if (c->complaint.len > 0)
+		return true;
+	fold_begin(c->fold);
+	if (fold_record(c->fold, rec, &c->complaint)) {
+		x.val = fold_saved(c->fold, &len);
+		x.vlen = (uint32_t)len;
+		x.noval = false;
+	}
+	fold_begin(c->fold);
+	return c->complaint.len > 0 || built_record(c, &x);
+}
+
+/* Adds a record, which came as rec, in the way that is chosen, looking for a
+ * group from slot j on.  False if the arena is full. */
+static inline bool
+try_record(struct collect *c, const struct record *r, const struct record *rec,
+    uint32_t hash, size_t j)
+{
+	if (c->agg == NULL)
+		return c->grouping ? group_record(c, r, hash, j) :
+		    built_record(c, r);
+	return c->grouping ? aggregate(c, r, rec, hash, j) :
+	    built_cells(c, r, rec);
+}
+
+/* Arena bytes that are enough for a record. */
+static size_t
+most_needed(const struct collect *c, const struct record *r)
+{
+	size_t len = (size_t)r->klen + r->vlen + sizeof(struct group) +
+	    4 * TAIL;
+
+	if (c->agg == NULL)
+		return len;
+	return len + c->agg->size + c->agg->nslots * (len + EXACT_MOST);
+}
+
+static void
+add_record(struct collect *c, const struct record *r,
+    const struct record *rec, uint32_t hash)
+{
+	while (!try_record(c, r, rec, hash, hash & (c->slots - 1))) {
 		if (c->grouping && c->taken * 2 >= c->slots && table_grow(c))
 			continue;
 		if (c->n > 0)
 			spill(c);
 		else
-			arena_grow(c, (size_t)r->klen + r->vlen +
-			    sizeof(struct group) + 4 * TAIL);
+			arena_grow(c, most_needed(c, r));
 	}
 }
 
@@ -730,22 +904,25 @@ group_batch(struct collect *c, struct record *r, size_t n)
 		__builtin_prefetch(g + 56);
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (group_record(c, r + i, hash[i], at[i]))
+		if (try_record(c, r + i, r + i, hash[i], at[i]))
 			continue;
 		/* The table grows or the arena is emptied: the places that
 		 * were found are no longer right. */
 		for (; i < n; i++)
-			add_record(c, r + i, hash[i]);
+			add_record(c, r + i, r + i, hash[i]);
 	}
 }
 
-/* Records whose sort key is made for them. */
+/* Records without a group, or whose sort key is made for them. */
 static void
 built_batch(struct collect *c, struct record *r, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		ikey_build(&c->shape, r + i, &c->scratch, SLACK);
-		add_record(c, r + i, key_hash(c, r[i].key, r[i].klen));
+		struct record rec = r[i];
+
+		if (c->shape.key != KEY_PLAIN)
+			ikey_build(&c->shape, r + i, &c->scratch, SLACK);
+		add_record(c, r + i, &rec, key_hash(c, r[i].key, r[i].klen));
 	}
 }
 
@@ -761,7 +938,7 @@ scan_in(struct collect *c)
 		    RECORD_BATCH, &used);
 		if (n == 0)
 			break;
-		if (c->shape.key == KEY_PLAIN)
+		if (c->shape.key == KEY_PLAIN && c->grouping)
 			group_batch(c, r, n);
 		else
 			built_batch(c, r, n);
@@ -863,12 +1040,22 @@ collect_records(const struct collect *c)
 	return c->records;
 }
 
+/* What is wrong with a record of this attempt, or nothing. */
+const struct buf *
+collect_complaint(const struct collect *c)
+{
+	return &c->complaint;
+}
+
 void
 collect_free(struct collect *c)
 {
 	if (c == NULL)
 		return;
 	runw_free(c->writer);
+	fold_free(c->fold);
+	buf_free(&c->saved);
+	buf_free(&c->complaint);
 	free(c->arena);
 	free(c->in);
 	free(c->table);

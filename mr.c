@@ -17,7 +17,8 @@
 #include "mr.h"
 
 static const struct cmd *const cmds[] = {
-	&run_cmd, &map_cmd, &sort_cmd, &shuffle_cmd, &reduce_cmd, NULL,
+	&run_cmd, &map_cmd, &sort_cmd, &shuffle_cmd, &reduce_cmd,
+	&agg_cmd, NULL,
 };
 
 static void

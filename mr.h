@@ -34,6 +34,9 @@ enum {
 	EXIT_NOCMD     = 127,
 };
 
+__extension__ typedef __int128 int128;
+__extension__ typedef unsigned __int128 uint128;
+
 enum {
 	KiB = 1024,
 	MiB = 1024 * 1024,
@@ -137,10 +140,86 @@ void buf_put(struct buf *, const void *, size_t);
 void buf_str(struct buf *, const char *);
 void buf_printf(struct buf *, const char *, ...)
     __attribute__((format(printf, 2, 3), nonnull(2)));
+void buf_number(struct buf *, uint64_t);
 void buf_escaped(struct buf *, const void *, size_t);
 size_t buf_unescaped(struct buf *, const void *, size_t);
 void buf_reset(struct buf *);
 void buf_free(struct buf *);
+
+/* ------------------------------------------------------------- num.c */
+enum { NUM_DIGITS = 5000 };	/* at most, before or behind the point */
+enum num_form {
+	NUM_SMALL,	/* m / 10^scale */
+	NUM_TEXT,	/* the n bytes at p are digits and points */
+	NUM_LIMBS,	/* the n limbs at p, of any alignment */
+};
+struct num {
+	int64_t m;
+	const unsigned char *p;
+	size_t n;
+	uint32_t scale;		/* digits behind the point */
+	uint32_t zeros;		/* NUM_TEXT: that follow the digits */
+	enum num_form form;
+	bool neg;		/* unless it is NUM_SMALL */
+	bool whole;		/* written without point and exponent */
+};
+extern const uint64_t num_power[];	/* of ten, up to 10^18 */
+bool num_read(const unsigned char *, size_t, struct num *);
+
+/* ------------------------------------------------------------ wide.c */
+struct wide {
+	uint64_t *d;		/* limbs, the lowest first */
+	size_t n, cap;
+	uint32_t scale;		/* it is the limbs / 10^scale */
+	bool neg;
+};
+void wide_set(struct wide *, int128, uint32_t scale);
+void wide_limbs(struct wide *, const void *, size_t n, bool neg,
+    uint32_t scale);
+void wide_num(struct wide *, const struct num *);
+void wide_shift10(struct wide *, uint32_t zeros);
+uint64_t wide_divide1(struct wide *, uint64_t);
+int wide_compare(struct wide *, struct wide *);
+void wide_add(struct wide *, struct wide *, bool minus);
+void wide_multiply(struct wide *to, const struct wide *, const struct wide *);
+size_t wide_bits(const struct wide *);
+uint128 wide_low(const struct wide *);
+
+/* ----------------------------------------------------------- exact.c */
+struct heap {			/* what structs hold that has no fixed size */
+	unsigned char *base;
+	size_t used, end;
+	bool grows;		/* base is memory of its own */
+};
+enum { EXACT_WIDE = 1, EXACT_NEGATIVE = 2, EXACT_DECIMAL = 4 };
+struct exact {			/* zeroed: 0 */
+	uint64_t low;		/* EXACT_WIDE: where its limbs are in a heap */
+	int64_t high;		/* and how many; else both are the number */
+	uint32_t cap;		/* limbs that have room there */
+	uint16_t scale;		/* digits behind the point */
+	uint8_t flags;		/* EXACT_DECIMAL: not all were integers */
+};
+uint32_t heap_take(struct heap *, size_t);
+void exact_add(struct exact *, const struct num *, struct heap *);
+void exact_add_square(struct exact *, const struct num *, struct heap *);
+void exact_set(struct exact *, const struct num *, struct heap *);
+int exact_compare(const struct exact *, const struct num *,
+    const struct heap *);
+int exact_order(const struct exact *, const struct exact *,
+    const struct heap *);
+enum { EXACT_MOST = 64 * KiB };	/* heap bytes, more than are ever needed */
+size_t exact_need(const struct exact *, const struct num *);
+void exact_save(const struct exact *, const struct heap *, struct buf *);
+const unsigned char *exact_load(const unsigned char *,
+    const unsigned char *end, struct num *);
+void exact_print(const struct exact *, const struct heap *, struct buf *);
+bool exact_print_sum(const struct exact *, const struct exact *minus,
+    const struct heap *, struct buf *);
+void exact_print_mean(const struct exact *sum, uint64_t n,
+    const struct heap *, struct buf *);
+void exact_print_variance(const struct exact *sum,
+    const struct exact *squares, uint64_t n, uint64_t divisor, bool root,
+    const struct heap *, struct buf *);
 
 /* ------------------------------------------------------------- opt.c */
 enum { OPT_OPTIONAL = 1, OPT_HIDDEN = 2 };
@@ -288,6 +367,59 @@ void cutter_begin(struct cutter *, const struct form *, uint64_t at);
 bool cutter_look(struct cutter *, const unsigned char *, size_t len,
     uint64_t upto, uint64_t records);
 bool cutter_whole(const struct cutter *, struct buf *why);
+
+/* --------------------------------------------------------- aggspec.c */
+enum agg_op {
+	AGG_COUNT, AGG_SUM, AGG_MIN, AGG_MAX, AGG_RANGE, AGG_MEAN, AGG_PVAR,
+	AGG_SVAR, AGG_PSTDEV, AGG_SSTDEV, AGG_FIRST, AGG_LAST, AGG_UNIQUE,
+	AGG_COUNTUNIQUE, AGG_COLLAPSE, AGG_TOP,
+};
+enum agg_keep {
+	KEEP_NOTHING, KEEP_SUM, KEEP_SQUARES, KEEP_MIN, KEEP_MAX, KEEP_FIRST,
+	KEEP_LAST, KEEP_ALL, KEEP_SET, KEEP_TOP,
+};
+struct agg_field {
+	uint32_t number;	/* from 1 on, in the whole record */
+	bool numeric;		/* some operation wants a number */
+	const unsigned char *p;	/* in the present record: */
+	size_t len;
+	struct num x;
+};
+struct agg_slot {
+	enum agg_keep keep;
+	uint32_t field;		/* index */
+	uint32_t most;		/* KEEP_TOP: numbers */
+	size_t at;		/* in the cells of a key */
+};
+struct agg_out {
+	enum agg_op op;
+	uint32_t slot, second, most;
+};
+struct aggspec {
+	struct format fmt;
+	struct agg_out *outs;		/* as they are printed */
+	struct agg_slot *slots;
+	struct agg_field *fields, **order;	/* order: by number */
+	uint32_t nouts, nslots, nfields;
+	size_t size;		/* bytes of the cells of a key */
+	size_t plenty;		/* heap bytes, enough for any record */
+};
+struct aggspec *aggspec_parse(const char *words, const struct format *);
+
+/* ------------------------------------------------------------ cell.c */
+struct cell_list {		/* bytes in a heap */
+	uint32_t off, len, cap, unused;
+};
+enum cells_result { CELLS_ADDED, CELLS_FULL, CELLS_BAD };
+void cells_begin(const struct aggspec *, unsigned char *cells);
+enum cells_result cells_add(const struct aggspec *, unsigned char *cells,
+    struct heap *, const struct record *, struct buf *why);
+void cells_save(const struct aggspec *, unsigned char *cells, const struct heap *,
+    struct buf *);
+void cells_merge(const struct aggspec *, unsigned char *cells, struct heap *,
+    const unsigned char *, size_t);
+bool cells_print(const struct aggspec *, unsigned char *cells, const struct heap *,
+    struct buf *);
 
 /* ------------------------------------------------------- partition.c */
 uint64_t partition_hash(const void *key, size_t len);
@@ -566,6 +698,21 @@ uint64_t replay_records(const struct replay *);
 uint64_t replay_hot(struct replay *, struct buf *key);
 void replay_free(struct replay *);
 
+/* ------------------------------------------------------------ fold.c */
+struct fold;
+struct fold *fold_new(const struct aggspec *);
+void fold_begin(struct fold *);
+bool fold_record(struct fold *, const struct record *, struct buf *why);
+void fold_take(struct fold *, const unsigned char *, size_t);
+void fold_group(struct fold *, struct merge *);
+const unsigned char *fold_saved(struct fold *, size_t *len);
+bool fold_print(struct fold *, const unsigned char *key, size_t klen,
+    struct buf *out, struct buf *why);
+bool fold_text(struct fold *, const unsigned char *, size_t, struct buf *out,
+    struct buf *why);
+bool fold_text_end(struct fold *, struct buf *out, struct buf *why);
+void fold_free(struct fold *);
+
 /* ----------------------------------------------------------- radix.c */
 struct entry {
 	uint64_t prefix;	/* prefix8 of the key */
@@ -592,6 +739,7 @@ struct collect;
 struct collect *collect_new(const struct shape *, struct store *,
     uint16_t store_id, size_t memory, const char *compress,
     void (*emit)(void *, const struct run *, bool committed), void *arg);
+void collect_aggregate(struct collect *, const struct aggspec *);
 void collect_begin(struct collect *, uint32_t task);
 unsigned char *collect_room(struct collect *, size_t *);
 void collect_filled(struct collect *, size_t);
@@ -601,6 +749,7 @@ void collect_rollback(struct collect *);
 void collect_flush(struct collect *);
 bool collect_holds(const struct collect *);
 uint64_t collect_records(const struct collect *);
+const struct buf *collect_complaint(const struct collect *);
 void collect_free(struct collect *);
 
 /* --------------------------------------------------------- scratch.c */
@@ -729,6 +878,7 @@ struct job {
 	char *logdir;			/* for tasks' standard error, or NULL */
 	char id[40];
 	bool grouped, check_order;	/* mr reduce */
+	const struct aggspec *agg;	/* the built-in reducer, or NULL */
 	bool per_key, key_on_stdin;
 	bool whole_file, pack;
 	bool unique;
@@ -1105,6 +1255,7 @@ enum {				/* ids of options that several share */
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM, O_DECOMPRESS,
 	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER,
+	O_AGG,
 	O_OWN,			/* from here on: a subcommand's own */
 };
 #define OPT_JOBS { O_JOBS, 'j', "jobs", "N", \
@@ -1144,6 +1295,8 @@ enum {				/* ids of options that several share */
 #define OPT_BLOCK { O_BLOCK, 0, "block-size", "SIZE", \
     "input bytes of a task (default: by the input)", 0 }, \
     { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }
+#define OPT_DEADLINE { O_DEADLINE, 0, "deadline", "TIME", \
+    "limit of the whole job", 0 }
 #define OPT_TASKS \
     { O_OK_EXIT, 0, "ok-exit", "LIST", \
     "exit statuses that are success too, e.g. 1", 0 }, \
@@ -1153,7 +1306,7 @@ enum {				/* ids of options that several share */
     "limit of an attempt: 90s, 10m, 2h", 0 }, \
     { O_STALL, 0, "stall", "TIME", \
     "limit of an attempt that moves no byte", 0 }, \
-    { O_DEADLINE, 0, "deadline", "TIME", "limit of the whole job", 0 }, \
+    OPT_DEADLINE, \
     { O_TASK_MEMORY, 0, "task-memory", "SIZE", \
     "memory limit of each process of a task", 0 }, \
     { O_STRICT, 0, "strict-input", NULL, \
@@ -1169,8 +1322,11 @@ enum {				/* ids of options that several share */
     { O_QUIET, 'q', "quiet", NULL, "show no progress", 0 }, \
     { O_VERBOSE, 'v', "verbose", NULL, "say what was done, at the end", 0 }, \
     { O_DRY_RUN, 0, "dry-run", NULL, "print the plan and do nothing", 0 }
+#define OPT_AGG { O_AGG, 0, "agg", "OPS", \
+    "built-in reducer: 'count sum 2 top:3 2' ...", 0 }
 struct setup {
 	struct job job;
+	const char *agg;	/* words of the built-in reducer, or NULL */
 	struct plan_options po;
 	const char **inputs;	/* of -i, in order */
 	size_t ninputs;
@@ -1184,6 +1340,8 @@ void setup_needs(const struct setup *, int id, const char *name,
     const char *lacks);
 void setup_form(struct setup *);
 void setup_keys(struct setup *);
+void setup_aggregate(struct setup *);
+void setup_no_command(const struct setup *, const char *lacks);
 void setup_input(struct setup *, char *const *names, int n);
 void setup_shell(struct command *, const char *line);
 void setup_argv(struct command *, char **argv);
@@ -1191,6 +1349,7 @@ int setup_command(struct setup *, const char *line, const struct optscan *);
 int setup_run(struct setup *);
 
 /* ----------------------------------------------------- the subcommands */
-extern const struct cmd map_cmd, sort_cmd, shuffle_cmd, reduce_cmd, run_cmd;
+extern const struct cmd map_cmd, sort_cmd, shuffle_cmd, reduce_cmd, agg_cmd,
+    run_cmd;
 
 #endif

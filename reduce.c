@@ -10,6 +10,7 @@ static const struct opt opts[] = {
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
 	{ O_GROUPED, 0, "grouped", NULL,
 	    "equal keys stand together; any order of keys", 0 },
+	OPT_AGG,
 	OPT_PER_KEY,
 	OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
 	OPT_TASKS,
@@ -42,9 +43,17 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 	}
 	if (!s.job.per_key)
 		setup_needs(&s, O_KEY_STDIN, "--key-on-stdin", "--per-key");
-	status = setup_command(&s, line, &o);
-	if (status != 0)
-		return status;
+	setup_aggregate(&s);
+	if (s.agg != NULL && (line != NULL || o.noperands > 0))
+		refuse("--agg and a command exclude each other");
+	if (s.agg != NULL) {
+		setup_no_command(&s, "a command");
+		setup_needs(&s, O_PER_KEY, "--per-key", "a command");
+	} else {
+		status = setup_command(&s, line, &o);
+		if (status != 0)
+			return status;
+	}
 	setup_input(&s, NULL, 0);
 	if (s.job.input.n > 1)
 		refuse("only one input: keys would be cut between files "

@@ -13,6 +13,7 @@ static const struct opt opts[] = {
 	{ O_REDUCE, 'r', "reduce", "CMD",
 	    "gets records in key order, whole groups", 0 },
 	{ O_REDUCE, 0, "reducer", "CMD", NULL, OPT_HIDDEN },
+	OPT_AGG,
 	OPT_PER_KEY,
 	{ O_FINISH, 0, "finish", "CMD",
 	    "once, over the whole output, which it replaces", 0 },
@@ -81,12 +82,6 @@ check_effects(const struct setup *s)
 		{ O_BATCH, "--batch-size" },
 		{ O_COMPRESS, "--compress-program" },
 		{ O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
-	}, tasks[] = {
-		{ O_OK_EXIT, "--ok-exit" }, { O_RETRIES, "--retries" },
-		{ O_TIMEOUT, "--timeout" }, { O_STALL, "--stall" },
-		{ O_TASK_MEMORY, "--task-memory" },
-		{ O_STRICT, "--strict-input" }, { O_ENV, "--env" }, { O_SHIP, "--ship" },
-		{ O_TAG, "--tag" },
 	};
 	const struct job *job = &s->job;
 
@@ -94,7 +89,9 @@ check_effects(const struct setup *s)
 		for (size_t i = 0; i < sizeof sorting / sizeof *sorting; i++)
 			setup_needs(s, sorting[i].id, sorting[i].name,
 			    "-r CMD: nothing is sorted (-r cat)");
-	if (job->kind == JOB_MAP)
+	if (s->agg != NULL && job->reduce.argv != NULL)
+		refuse("--agg and -r CMD exclude each other");
+	if (job->reduce.argv == NULL)
 		setup_needs(s, O_PER_KEY, "--per-key", "-r CMD");
 	if (!job->per_key)
 		setup_needs(s, O_KEY_STDIN, "--key-on-stdin", "--per-key");
@@ -123,12 +120,7 @@ check_effects(const struct setup *s)
 		refuse("--whole-file has no effect without -m CMD");
 	if (job->map.argv == NULL && job->reduce.argv == NULL &&
 	    job->finish.argv == NULL)
-		for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
-			if (job->made.kind != GENERATE_SOURCE ||
-			    tasks[i].id == O_OK_EXIT ||
-			    tasks[i].id == O_STRICT)
-				setup_needs(s, tasks[i].id, tasks[i].name,
-				    "-m CMD or -r CMD");
+		setup_no_command(s, "-m CMD or -r CMD");
 }
 
 /* Options that a job has no use for whose input is in no file. */
@@ -249,11 +241,13 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			s.job.sample.seed = opt_count(&o, 0, UINT64_MAX);
 			seeded = true;
 		}
-	s.job.kind = s.job.reduce.argv != NULL ? JOB_SORT : JOB_MAP;
+	s.job.kind = s.job.reduce.argv != NULL || s.agg != NULL ? JOB_SORT :
+	    JOB_MAP;
 	check_effects(&s);
 	check_generated(&s, &o);
 	check_sample(&s, seeded);
 	setup_form(&s);
+	setup_aggregate(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
 	    (status = command_check(&s.job.finish, "--finish", true)) != 0 ||

@@ -238,6 +238,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_WHOLE:
 		job->whole_file = true;
 		break;
+	case O_AGG:
+		s->agg = o->value;
+		break;
 	case O_PER_KEY:
 		job->per_key = true;
 		break;
@@ -338,6 +341,36 @@ setup_keys(struct setup *s)
 		return;
 	job->shape.key = KEY_DEFS;
 	job->shape.keys = &job->keys;
+}
+
+/* The built-in reducer, if there is one; after all options. */
+void
+setup_aggregate(struct setup *s)
+{
+	if (s->agg != NULL)
+		s->job.agg = aggspec_parse(s->agg, &s->job.shape.fmt);
+}
+
+/* Refuses options for commands in a job that has none, but maybe one that
+ * brings its input. */
+void
+setup_no_command(const struct setup *s, const char *lacks)
+{
+	static const struct { int id; const char *name; } options[] = {
+		{ O_OK_EXIT, "--ok-exit" }, { O_RETRIES, "--retries" },
+		{ O_TIMEOUT, "--timeout" }, { O_STALL, "--stall" },
+		{ O_TASK_MEMORY, "--task-memory" },
+		{ O_STRICT, "--strict-input" }, { O_ENV, "--env" },
+		{ O_SHIP, "--ship" },
+		{ O_TAG, "--tag" },
+	};
+
+	bool source = s->job.made.kind == GENERATE_SOURCE;
+
+	for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+		if (!source || options[i].id == O_OK_EXIT ||
+		    options[i].id == O_STRICT)
+			setup_needs(s, options[i].id, options[i].name, lacks);
 }
 
 /* The operands: files, directories, "-"; none means standard input, but an

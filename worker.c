@@ -208,6 +208,41 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 	return n < 0 ? -1 : 0;
 }
 
+/* A built-in reducer over records in the order of their keys. */
+static int
+fold_split(struct worker *w, struct reader *r, struct sink *sink,
+    struct reply_msg *reply)
+{
+	unsigned char *p = xrealloc(NULL, COPY, 1);
+	struct fold *f = fold_new(w->job->agg);
+	struct buf out = {0}, *why = &reply->fail.text;
+	bool ok = true;
+	ssize_t n;
+
+	do {
+		check_alive();
+		n = w->job->check_order ? reader_checked(r, p, COPY, why) :
+		    reader_read(r, p, COPY, why);
+		if (n > 0)
+			ok = fold_text(f, p, (size_t)n, &out, why);
+		else if (n == 0)
+			ok = fold_text_end(f, &out, why);
+		sink_put(sink, out.p, out.len);
+		reply->stats.in += n > 0 ? (uint64_t)n : 0;
+		reply->stats.out += out.len;
+		w->job->shared->worker[w->me].moved = reply->stats.in;
+		buf_reset(&out);
+	} while (n > 0 && ok);
+	if (r->disorder)
+		reply->fail.kind = FAIL_ORDER;
+	reply->read = r->records;
+	reply->fail.final = !ok;
+	fold_free(f);
+	buf_free(&out);
+	free(p);
+	return n < 0 || !ok ? -1 : 0;
+}
+
 static struct task_name
 name_of(const struct worker *w, const struct task_msg *t)
 {
@@ -645,8 +680,17 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 	    r.split.nfiles > 1 || r.split.whole)) {
 		if (job->map.argv != NULL)
 			ok = map_attempt(w, t, &r, &sink, &reply);
+		else if (job->agg != NULL && !sorts)
+			ok = fold_split(w, &r, &sink, &reply) == 0;
 		else
 			ok = copy_split(w, &r, &sink, &reply) == 0;
+	}
+	if (ok && sorts && collect_complaint(w->collect)->len > 0) {
+		const struct buf *why = collect_complaint(w->collect);
+
+		buf_put(&reply.fail.text, why->p, why->len);
+		reply.fail.final = true;
+		ok = false;
 	}
 	if (r.piped)		/* what was read of it counts */
 		reply.input = reply.stats.in;
@@ -695,6 +739,7 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	const struct shape *shape = &w->job->shape;
 	const unsigned char *p;
 	size_t klen;
+	struct fold *f = w->job->agg != NULL ? fold_new(w->job->agg) : NULL;
 	uint64_t expect = 0, turns = 0;
 	struct run run;
 	struct item it;
@@ -706,6 +751,13 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 		p = merge_key(m, &klen);
 		runw_key(out, p, klen, ikey_group(shape, p, klen),
 		    ikey_shown(shape, klen));
+		if (f != NULL) {
+			if (turns++ % 4096 == 0)
+				check_alive();
+			fold_group(f, m);
+			p = fold_saved(f, &klen);
+			runw_item(out, p, klen, false, 1);
+		}
 		while (merge_item(m, &it)) {
 			size_t n;
 
@@ -725,6 +777,7 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	run.last = in[t->n - 1].run->last;
 	run.seq = in[0].run->seq;
 	merge_free(m);
+	fold_free(f);
 	runw_free(out);
 	free(in);
 	tell_run(w, &run, false);
@@ -754,6 +807,44 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 		sink_put(sink, p, n);
 	}
 	free(p);
+}
+
+/* A built-in reducer: a record of each key. */
+static bool
+fold_merge(struct worker *w, struct merge *m, struct sink *sink,
+    struct reply_msg *reply)
+{
+	struct fold *f = fold_new(w->job->agg);
+	size_t skip = w->job->shape.key == KEY_PLAIN ? 0 : 4, klen;
+	struct buf out = {0};
+	bool ok = true, more;
+
+	do {
+		more = ok && merge_group(m);
+		if (more) {
+			const unsigned char *key = merge_key(m, &klen);
+
+			fold_group(f, m);
+			ok = fold_print(f, key + skip, klen - skip, &out,
+			    &reply->fail.text);
+		}
+		if (more && out.len < COPY)
+			continue;
+		check_alive();
+		sink_put(sink, out.p, out.len);
+		reply->stats.in += out.len;
+		reply->stats.out += out.len;
+		w->job->shared->worker[w->me].moved += out.len;
+		buf_reset(&out);
+	} while (more);
+	if (!ok) {
+		reply->fail.kind = FAIL_INPUT;
+		reply->fail.exit = EXIT_TROUBLE;
+		reply->fail.final = true;
+	}
+	fold_free(f);
+	buf_free(&out);
+	return ok;
 }
 
 /* Opens the file of a part, empty. */
@@ -826,7 +917,9 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 
 	job->reducers = (unsigned)t->ntasks;
 	sink_open(w, &sink, t, job->finish.argv == NULL);
-	if (job->reduce.argv != NULL && (!empty || t->split.empty)) {
+	if (job->agg != NULL) {
+		ok = fold_merge(w, m, &sink, &reply);
+	} else if (job->reduce.argv != NULL && (!empty || t->split.empty)) {
 		struct attempt a;
 
 		attempt_prepare(w, &a, &job->reduce, t, &t->split);
@@ -922,6 +1015,8 @@ worker_begin(struct worker *w)
 		w->collect = collect_new(&job->shape, w->store,
 		    (uint16_t)w->me, job->worker_memory, job->compress,
 		    take_run, w);
+	if (w->collect != NULL && job->agg != NULL)
+		collect_aggregate(w->collect, job->agg);
 }
 
 /* The life of worker number me, which ends when the driver closes sock. */

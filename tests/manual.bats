@@ -8,7 +8,7 @@ top=$BATS_TEST_DIRNAME/..
 licenses=/usr/share/common-licenses
 
 subcommands() {
-	mr --help | sed -nE 's/^  mr (run|map|sort|shuffle|reduce) .*/\1/p' |
+	mr --help | sed -nE 's/^  mr (run|map|sort|shuffle|reduce|agg) .*/\1/p' |
 		sort -u
 }
 
@@ -49,7 +49,7 @@ of_manual() {
 # --------------------------------------------------------------- options
 
 @test "every option in --help is in the manual, and the other way round" {
-	[ "$(subcommands | wc -l)" -eq 5 ]
+	[ "$(subcommands | wc -l)" -eq 6 ]
 	for sub in $(subcommands); do
 		of_help "$sub" | sort >help
 		[ "$(wc -l <help)" -gt 10 ]
@@ -62,7 +62,7 @@ of_manual() {
 		sub=${page##*/}
 		sub=${sub%.[17]}
 		sub=${sub#mr-}
-		[ "$sub" != mr ] || sub='run map sort shuffle reduce'
+		[ "$sub" != mr ] || sub='run map sort shuffle reduce agg'
 		awk '/^\./ { for (i = 1; i < NF; i++)
 			if ($i ~ /^\.?Fl$/) print "-" $(i + 1) }' "$page" |
 			sort -u >mentioned

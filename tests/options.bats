@@ -4,7 +4,7 @@
 load helper
 load failure
 
-subcommands='run map sort shuffle reduce'
+subcommands='run map sort shuffle reduce agg'
 
 # refused ERE CMD [ARG]...: the command is wrong use, a line says so that
 # matches, nothing is printed, and no command of the job has run (each that is

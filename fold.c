@@ -1,0 +1,233 @@
+/* fold.c - the records of a key to one record of results.
+ *
+ * They come as saved cells (cell.c), from a merge, or as text that stands in
+ * the order of its keys.  One key is held at a time.  Where a key has no more
+ * than one saved cells, they are not unpacked before they must be. */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mr.h"
+
+enum { KEEP = 1 * MiB };	/* of a heap, from key to key */
+
+struct fold {
+	const struct aggspec *agg;
+	unsigned char *cells;
+	struct heap heap;
+	struct buf saved;
+	enum { EMPTY, SAVED, CELLS } state;	/* where the key's cells are */
+	struct buf piece;	/* of a long item */
+	struct buf key;		/* text: of the present group */
+	bool in_group;
+	struct buf rest;	/* text: of a record that is not whole */
+};
+
+struct fold *
+fold_new(const struct aggspec *agg)
+{
+	struct fold *f = xzalloc(1, sizeof *f);
+
+	f->agg = agg;
+	f->cells = xzalloc(1, agg->size);
+	f->heap.grows = true;
+	return f;
+}
+
+/* A key begins. */
+void
+fold_begin(struct fold *f)
+{
+	f->state = EMPTY;
+}
+
+static void
+clear(struct fold *f)
+{
+	if (f->heap.end > KEEP) {
+		free(f->heap.base);
+		f->heap.base = NULL;
+		f->heap.end = 0;
+	}
+	f->heap.used = 0;
+	cells_begin(f->agg, f->cells);
+}
+
+/* Brings what there is into the cells. */
+static void
+unpack(struct fold *f)
+{
+	if (f->state != CELLS)
+		clear(f);
+	if (f->state == SAVED)
+		cells_merge(f->agg, f->cells, &f->heap, f->saved.p,
+		    f->saved.len);
+	f->state = CELLS;
+}
+
+/* Adds a record.  False if it is not right: then why says how. */
+bool
+fold_record(struct fold *f, const struct record *r, struct buf *why)
+{
+	unpack(f);
+	return cells_add(f->agg, f->cells, &f->heap, r, why) == CELLS_ADDED;
+}
+
+/* Adds saved cells. */
+void
+fold_take(struct fold *f, const unsigned char *p, size_t len)
+{
+	if (f->state == EMPTY) {
+		buf_reset(&f->saved);
+		buf_put(&f->saved, p, len);
+		f->state = SAVED;
+	} else {
+		unpack(f);
+		cells_merge(f->agg, f->cells, &f->heap, p, len);
+	}
+}
+
+/* Takes the saved cells of the present group of m, all of them. */
+void
+fold_group(struct fold *f, struct merge *m)
+{
+	const unsigned char *p;
+	struct item it;
+	size_t n;
+
+	fold_begin(f);
+	while (merge_item(m, &it)) {
+		if (it.n < it.vlen) {
+			buf_reset(&f->piece);
+			buf_put(&f->piece, it.p, it.n);
+			while ((n = merge_piece(m, &p)) > 0)
+				buf_put(&f->piece, p, n);
+			it.p = f->piece.p;
+		}
+		for (; it.count > 0; it.count--)
+			fold_take(f, it.p, (size_t)it.vlen);
+	}
+}
+
+/* The cells of the key as one. */
+const unsigned char *
+fold_saved(struct fold *f, size_t *len)
+{
+	if (f->state == CELLS) {
+		buf_reset(&f->saved);
+		cells_save(f->agg, f->cells, &f->heap, &f->saved);
+	}
+	*len = f->saved.len;
+	return f->saved.p;
+}
+
+/* Puts the record of a key out, or says in why what is wrong. */
+static bool
+print(struct fold *f, const unsigned char *key, size_t klen, struct buf *out,
+    struct buf *why)
+{
+	size_t before = out->len;
+
+	buf_put(out, key, klen);
+	if (cells_print(f->agg, f->cells, &f->heap, out)) {
+		buf_put(out, &f->agg->fmt.delim, 1);
+		return true;
+	}
+	out->len = before;
+	buf_str(why, "key '");
+	buf_escaped(why, key, klen < 100 ? klen : 100);
+	buf_str(why, "': a sum of integers has more than 128 bits");
+	return false;
+}
+
+bool
+fold_print(struct fold *f, const unsigned char *key, size_t klen,
+    struct buf *out, struct buf *why)
+{
+	unpack(f);
+	return print(f, key, klen, out, why);
+}
+
+static bool
+add_record(struct fold *f, const struct record *r, struct buf *out,
+    struct buf *why)
+{
+	if (!f->in_group || f->key.len != r->klen || (r->klen > 0 &&
+	    memcmp(f->key.p, r->key, r->klen) != 0)) {
+		if (f->in_group && !print(f, f->key.p, f->key.len, out, why))
+			return false;
+		fold_begin(f);
+		f->in_group = true;
+		buf_reset(&f->key);
+		buf_put(&f->key, r->key, r->klen);
+	}
+	return fold_record(f, r, why);
+}
+
+/* Takes whole records; says in *used how many bytes they had. */
+static bool
+add_records(struct fold *f, const unsigned char *p, size_t len, size_t *used,
+    struct buf *out, struct buf *why)
+{
+	struct record r[RECORD_BATCH];
+	size_t n, some;
+
+	*used = 0;
+	while ((n = record_batch(&f->agg->fmt, p + *used, len - *used, r,
+	    RECORD_BATCH, &some)) > 0) {
+		for (size_t i = 0; i < n; i++)
+			if (!add_record(f, r + i, out, why))
+				return false;
+		*used += some;
+	}
+	return true;
+}
+
+/* Takes text; puts out what is complete.  False if something in it is wrong:
+ * then why says what. */
+bool
+fold_text(struct fold *f, const unsigned char *p, size_t len, struct buf *out,
+    struct buf *why)
+{
+	size_t used, end;
+
+	if (f->rest.len > 0) {
+		end = record_end(&f->agg->fmt, p, len);
+		buf_put(&f->rest, p, end > 0 ? end : len);
+		if (end == 0)
+			return true;
+		if (!add_records(f, f->rest.p, f->rest.len, &used, out, why))
+			return false;
+		buf_reset(&f->rest);
+		p += end;
+		len -= end;
+	}
+	if (!add_records(f, p, len, &used, out, why))
+		return false;
+	buf_put(&f->rest, p + used, len - used);
+	return true;
+}
+
+/* There is no more. */
+bool
+fold_text_end(struct fold *f, struct buf *out, struct buf *why)
+{
+	if (f->rest.len > 0 &&
+	    !fold_text(f, &f->agg->fmt.delim, 1, out, why))
+		return false;
+	return !f->in_group || print(f, f->key.p, f->key.len, out, why);
+}
+
+void
+fold_free(struct fold *f)
+{
+	if (f == NULL)
+		return;
+	free(f->cells);
+	free(f->heap.base);
+	buf_free(&f->saved);
+	buf_free(&f->piece);
+	buf_free(&f->key);
+	buf_free(&f->rest);
+	free(f);
+}
