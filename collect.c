@@ -91,6 +91,7 @@ struct collect {
 	struct mark mark;
 	unsigned char *in;	/* what was read, when not straight */
 	size_t in_len, in_cap;
+	bool large;		/* large pages pay */
 	bool grouping, straight;	/* straight: reads go into the arena */
 	bool always, never, at_once, nojoin;	/* MR_DEBUG */
 	bool repetitive;	/* the last raw run had many equal keys */
@@ -131,10 +132,10 @@ choose_way(struct collect *c, bool grouping)
 }
 
 /* A collector that uses about memory bytes besides those of one long
- * record.  emit is told of each run, in input order. */
+ * record, on large pages if much is to come.  emit is told of each run, in input order. */
 struct collect *
 collect_new(const struct shape *shape, struct store *store,
-    uint16_t store_id, size_t memory, const char *compress,
+    uint16_t store_id, size_t memory, bool large, const char *compress,
     void (*emit)(void *, const struct run *, bool), void *arg)
 {
 	struct collect *c = xzalloc(1, sizeof *c);
@@ -145,7 +146,9 @@ collect_new(const struct shape *shape, struct store *store,
 	c->emit = emit;
 	c->arg = arg;
 	c->cap = c->cap_usual = memory / 5 * 4 / 16 * 16;
-	c->arena = xrealloc(NULL, c->cap + SLACK, 1);
+	c->large = large;
+	c->arena = large ? xlarge(c->cap + SLACK) :
+	    xrealloc(NULL, c->cap + SLACK, 1);
 	c->used = c->fill = BOTTOM;
 	c->mark.used = BOTTOM;
 	c->in = xrealloc(NULL, IN_ROOM + SLACK, 1);
@@ -254,7 +257,9 @@ table_grow(struct collect *c)
 	if (n == c->slots_most)
 		return false;
 	c->slots = n * 2;
-	c->table = xzalloc(c->slots, sizeof *c->table);
+	c->table = c->large ? xlarge(c->slots * sizeof *c->table) :
+	    xrealloc(NULL, c->slots, sizeof *c->table);
+	memset(c->table, 0, c->slots * sizeof *c->table);
 	for (size_t i = 0; i < n; i++) {
 		size_t j = old[i].hash & (c->slots - 1);
 

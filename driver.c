@@ -30,6 +30,7 @@
 
 #include "mr.h"
 
+#define LARGE_INPUT ((uint64_t)512 * MiB)	/* worth large pages */
 #define WAITING_MOST ((uint64_t)64 * MiB)	/* of output, unwritten */
 
 static struct driver *the_driver;	/* for clean-up at death */
@@ -1019,6 +1020,7 @@ driver_run(struct job *job, struct plan_options *po)
 	job->outdigits = 5;
 	job->reducers = (unsigned)po->reducers;
 	crew_new(&d);
+	job->large = job->input.bytes >= LARGE_INPUT;
 	job->scratch = scratch_name(job->tmpdirs[0]);
 	/* From here on somebody is there who tidies up if we are killed. */
 	if (!crew_start(&d, 0) && errno != EAGAIN)

@@ -57,6 +57,7 @@ _Noreturn void refuse(const char *, ...) __attribute__((format(printf, 1, 2)));
 /* ------------------------------------------------------------ util.c */
 void *xrealloc(void *, size_t nmemb, size_t size);
 void *xzalloc(size_t nmemb, size_t size);
+void *xlarge(size_t size);
 char *xstrdup(const char *);
 char *path_absolute(const char *);
 char *xasprintf(const char *, ...)
@@ -737,7 +738,7 @@ struct entry *radix_sort(struct entry *, struct entry *tmp, size_t n,
 /* --------------------------------------------------------- collect.c */
 struct collect;
 struct collect *collect_new(const struct shape *, struct store *,
-    uint16_t store_id, size_t memory, const char *compress,
+    uint16_t store_id, size_t memory, bool large, const char *compress,
     void (*emit)(void *, const struct run *, bool committed), void *arg);
 void collect_aggregate(struct collect *, const struct aggspec *);
 void collect_begin(struct collect *, uint32_t task);
@@ -868,6 +869,7 @@ struct job {
 	struct limits limits;
 	struct store *stores;		/* nworkers, then the spool */
 	unsigned nworkers;
+	bool large;		/* so much input that large pages pay */
 	uint64_t worker_memory;		/* bytes each worker may use of its own */
 	const char **tmpdirs;
 	size_t ntmpdirs;

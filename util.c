@@ -1,6 +1,7 @@
 /* util.c - memory, numbers, whole reads and writes, what the machine has. */
 
-#define _GNU_SOURCE		/* sched_getaffinity, getrandom */
+#define _GNU_SOURCE		/* sched_getaffinity, getrandom, madvise */
+#include <sys/mman.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -31,6 +32,26 @@ xzalloc(size_t nmemb, size_t size)
 	void *p = xrealloc(NULL, nmemb, size);
 
 	memset(p, 0, nmemb * size);
+	return p;
+}
+
+/* Memory that is visited at random, not cleared, on large pages where there
+ * are such: a walk through page tables costs as much as the visit itself.
+ * They are dear to get, so this pays for much work only.  free frees it. */
+void *
+xlarge(size_t size)
+{
+	enum { PAGE = 2 * MiB };
+	void *p;
+
+	if (size < 2 * PAGE)
+		return xrealloc(NULL, size, 1);
+	if (size > SIZE_MAX - PAGE ||
+	    posix_memalign(&p, PAGE, (size + PAGE - 1) / PAGE * PAGE) != 0)
+		die("out of memory");
+#if LINUX
+	madvise(p, size / PAGE * PAGE, MADV_HUGEPAGE);
+#endif
 	return p;
 }
 

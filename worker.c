@@ -1013,8 +1013,8 @@ worker_begin(struct worker *w)
 	taskenv_begin(&w->env, job, w->me);
 	if (job->kind == JOB_SORT)
 		w->collect = collect_new(&job->shape, w->store,
-		    (uint16_t)w->me, job->worker_memory, job->compress,
-		    take_run, w);
+		    (uint16_t)w->me, job->worker_memory, job->large,
+		    job->compress, take_run, w);
 	if (w->collect != NULL && job->agg != NULL)
 		collect_aggregate(w->collect, job->agg);
 }
