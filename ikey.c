@@ -46,6 +46,21 @@ ikey_build(const struct shape *s, struct record *r, struct buf *b, size_t slack)
 	r->klen = (uint32_t)b->len;
 }
 
+/* What a whole record is compared by: its key, or what is made of it in
+ * *b, whose n bytes are good until *b changes. */
+const unsigned char *
+ikey_of(const struct shape *s, const unsigned char *rec, size_t len,
+    struct buf *b, size_t *n)
+{
+	*n = key_length(&s->fmt, rec, len);
+	if (s->key != KEY_DEFS)
+		return rec;
+	buf_reset(b);
+	keys_encode(s->keys, s->fmt.sep, rec, len, *n, b);
+	*n = b->len;
+	return b->p;
+}
+
 /* Bytes of an ikey that all records of a group share and no others have. */
 size_t
 ikey_group(const struct shape *s, const unsigned char *ikey, size_t len)

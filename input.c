@@ -106,9 +106,10 @@ record_before(const struct format *f, int fd, uint64_t off, uint64_t size)
 	return 0;
 }
 
-/* The key of the record that ends at off.  False if it cannot be read. */
+/* Appends the record that ends at off, without its delimiter.  False if it
+ * cannot be read. */
 bool
-key_before(const struct format *f, int fd, uint64_t off, struct buf *key)
+record_ending(const struct format *f, int fd, uint64_t off, struct buf *rec)
 {
 	uint64_t at = record_before(f, fd, off, off);
 	struct buf b = {0};
@@ -123,8 +124,7 @@ key_before(const struct format *f, int fd, uint64_t off, struct buf *key)
 			size_t n = record_end(f, b.p + used, len - used);
 
 			if (used + n == len || n == 0) {
-				buf_put(key, b.p + used, key_length(f,
-				    b.p + used, len - used - (n > 0)));
+				buf_put(rec, b.p + used, len - used - (n > 0));
 				break;
 			}
 			used += n;

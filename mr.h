@@ -476,6 +476,8 @@ void keys_encode(struct keys *, unsigned char sep, const unsigned char *rec,
 bool ikey_has_key(const struct shape *);
 void ikey_build(const struct shape *, struct record *, struct buf *,
     size_t slack);
+const unsigned char *ikey_of(const struct shape *, const unsigned char *rec,
+    size_t len, struct buf *, size_t *n);
 size_t ikey_group(const struct shape *, const unsigned char *, size_t);
 size_t ikey_shown(const struct shape *, size_t);
 
@@ -544,7 +546,7 @@ uint64_t input_header(const struct form *, int fd, uint64_t size);
 int split_align(const struct form *, int fd, struct split *, uint64_t size);
 uint64_t group_boundary(const struct format *, int fd, uint64_t off,
     uint64_t size);
-bool key_before(const struct format *, int fd, uint64_t off, struct buf *);
+bool record_ending(const struct format *, int fd, uint64_t off, struct buf *);
 
 /* -------------------------------------------------------- generate.c */
 enum generate_kind { GENERATE_NONE, GENERATE_RANGE, GENERATE_SOURCE };
@@ -947,7 +949,8 @@ struct reader {
 	struct lot limit;	/* the last that is taken */
 	struct found held;	/* of a record, what is not given yet */
 	struct buf header;	/* the same of what stands before records */
-	struct buf key;		/* of the last record that was checked */
+	struct buf key;		/* by which the last record was checked */
+	struct buf key_before;	/* -k: the same of the one before it */
 	bool have_key, disorder;
 	uint64_t records;	/* checked, the one out of order too */
 };
@@ -962,6 +965,7 @@ ssize_t reader_checked(void *, unsigned char *, size_t, struct buf *why);
 int reader_hold(struct reader *, struct buf *why);
 ssize_t reader_sampled(void *, unsigned char *, size_t, struct buf *why);
 int reader_record(struct reader *, struct found *, struct buf *why);
+void reader_after(struct reader *, const void *, size_t);
 void reader_close(struct reader *);
 
 /* --------------------------------------------------------- taskenv.c */
@@ -1132,7 +1136,7 @@ struct task {
 	uint32_t attempts;
 	uint8_t state;
 	bool partial;
-	struct buf before;	/* sorted input: key of the record before */
+	struct buf before;	/* sorted input: the record before */
 	uint64_t records;	/* that it read, where that is known */
 	int64_t begun;
 };

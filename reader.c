@@ -258,6 +258,7 @@ reader_close(struct reader *r)
 		close(r->fd);
 	buf_free(&r->key);
 	buf_free(&r->header);
+	buf_free(&r->key_before);
 	free(r->win);
 }
 
@@ -495,6 +496,34 @@ reader_sampled(void *arg, unsigned char *out, size_t cap, struct buf *why)
 	return (ssize_t)used;
 }
 
+/* Says which record, if any, stands before the first one of sorted input. */
+void
+reader_after(struct reader *r, const void *rec, size_t len)
+{
+	const unsigned char *key;
+
+	key = ikey_of(&r->job->shape, rec, len, &r->key_before, &len);
+	buf_reset(&r->key);
+	buf_put(&r->key, key, len);
+	r->have_key = true;
+}
+
+/* Whether a record may come behind the last one, where -k gives the order. */
+static bool
+in_order(struct reader *r, const struct record *v)
+{
+	const struct shape *s = &r->job->shape;
+	struct buf swap = r->key_before;
+
+	r->key_before = r->key;
+	r->key = swap;
+	buf_reset(&r->key);
+	keys_encode(s->keys, s->fmt.sep, v->key,
+	    (size_t)(v->val + v->vlen - v->key), v->klen, &r->key);
+	return !r->have_key || key_compare(r->key_before.p, r->key_before.len,
+	    r->key.p, r->key.len) <= 0;
+}
+
 /* Looks at the keys of the whole records in the window.  -1 if one is less
  * than the one before it. */
 static int
@@ -504,13 +533,14 @@ check_order(struct reader *r)
 	struct record v[RECORD_BATCH];
 	const unsigned char *key = r->key.p;
 	size_t klen = r->key.len, used, n;
+	bool defs = r->job->shape.key == KEY_DEFS;
 
 	while ((n = record_batch(f, r->win + r->checked, r->n - r->checked,
 	    v, RECORD_BATCH, &used)) > 0) {
 		for (size_t i = 0; i < n; i++) {
 			r->records++;
-			if (r->have_key && key_compare(key, klen, v[i].key,
-			    v[i].klen) > 0) {
+			if (defs ? !in_order(r, v + i) : r->have_key &&
+			    key_compare(key, klen, v[i].key, v[i].klen) > 0) {
 				r->disorder = true;
 				return -1;
 			}
@@ -520,7 +550,7 @@ check_order(struct reader *r)
 		}
 		r->checked += used;
 	}
-	if (key != r->key.p) {
+	if (!defs && key != r->key.p) {
 		buf_reset(&r->key);
 		buf_put(&r->key, key, klen);
 	}

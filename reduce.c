@@ -12,8 +12,8 @@ static const struct opt opts[] = {
 	    "equal keys stand together; any order of keys", 0 },
 	OPT_AGG,
 	OPT_PER_KEY,
-	OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
-	OPT_TASKS,
+	OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY,
+	OPT_TMPDIR, OPT_TASKS,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,
@@ -43,6 +43,9 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 	}
 	if (!s.job.per_key)
 		setup_needs(&s, O_KEY_STDIN, "--key-on-stdin", "--per-key");
+	if (s.job.grouped)
+		setup_needs(&s, O_KEY, "-k", "order (it is --grouped)");
+	setup_keys(&s);
 	setup_aggregate(&s);
 	if (s.agg != NULL && (line != NULL || o.noperands > 0))
 		refuse("--agg and a command exclude each other");

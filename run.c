@@ -42,8 +42,8 @@ static const struct opt opts[] = {
 	{ O_SAMPLE, 0, "sample", "N|P%", "only N records, or part of them",
 	    0 },
 	{ O_SEED, 0, "seed", "N", "others of them (default 0)", 0 },
-	OPT_FORM, OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING,
-	OPT_TASKS,
+	OPT_FORM, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR,
+	OPT_SORTING, OPT_TASKS,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
 	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
 	OPT_TALK,
@@ -81,7 +81,7 @@ check_effects(const struct setup *s)
 	static const struct { int id; const char *name; } sorting[] = {
 		{ O_BATCH, "--batch-size" },
 		{ O_COMPRESS, "--compress-program" },
-		{ O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
+		{ O_KEY, "-k" }, { O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
 	};
 	const struct job *job = &s->job;
 
@@ -248,6 +248,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	check_sample(&s, seeded);
 	setup_form(&s);
 	setup_aggregate(&s);
+	setup_keys(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
 	    (status = command_check(&s.job.finish, "--finish", true)) != 0 ||

@@ -43,15 +43,7 @@ sorted_open(struct sorted *r, const char *name)
 static void
 sorted_key(struct sorted *r, const struct shape *s)
 {
-	r->key = r->p + r->at;
-	r->klen = key_length(&s->fmt, r->key, r->len);
-	if (s->key == KEY_DEFS) {
-		buf_reset(&r->ikey);
-		keys_encode(s->keys, s->fmt.sep, r->key, r->len, r->klen,
-		    &r->ikey);
-		r->key = r->ikey.p;
-		r->klen = r->ikey.len;
-	}
+	r->key = ikey_of(s, r->p + r->at, r->len, &r->ikey, &r->klen);
 }
 
 /* Moves to the next record, which is at p + at.  False at the end. */

@@ -40,8 +40,8 @@ struct stream {
 	struct place open;	/* the block that is being made */
 	bool is_open;
 	uint64_t off;		/* in the stream: where that block begins */
-	struct buf key;		/* groups: of the last record in the spool */
-	bool have_key;
+	struct buf last;	/* groups: the last record in the spool */
+	bool have_last;
 };
 
 /* Opens a file that has no size, or standard input for "-".  NULL and errno
@@ -183,8 +183,9 @@ last_group(const struct stream *s, size_t whole, size_t *cut)
 		end = at;
 	}
 	*cut = 0;
-	return key != NULL && s->is_open && s->have_key &&
-	    key_compare(key, klen, s->key.p, s->key.len) != 0;
+	return key != NULL && s->is_open && s->have_last &&
+	    key_compare(key, klen, s->last.p, key_length(s->fmt, s->last.p,
+	    s->last.len)) != 0;
 }
 
 /* Moves the first n bytes of the buffer to the spool, into the open block. */
@@ -205,10 +206,9 @@ spool(struct stream *s, size_t n)
 		    memrchr(s->buf.p, s->fmt->delim, n - 1);
 
 		begin = nl == NULL ? 0 : (size_t)(nl - s->buf.p) + 1;
-		buf_reset(&s->key);
-		buf_put(&s->key, s->buf.p + begin, key_length(s->fmt,
-		    s->buf.p + begin, n - 1 - begin));
-		s->have_key = true;
+		buf_reset(&s->last);
+		buf_put(&s->last, s->buf.p + begin, n - 1 - begin);
+		s->have_last = true;
 	}
 	store_append(s->spool, &s->open, s->buf.p, n);
 	drop(s, n);
@@ -289,7 +289,7 @@ cut_block(struct stream *s, struct split *split)
 /* Reads once.  Returns 1 and *split when a block is complete, 0 when more
  * must be read, -1 at the end of the stream (*split is the last block if its
  * len is not 0), -2 and errno if reading fails, -3 and why if what came is
- * not whole.  For sorted input *before gets the key of the record before the
+ * not whole.  For sorted input *before gets the record before the
  * block, if there is one. */
 int
 stream_read(struct stream *s, struct split *split, struct buf *before,
@@ -299,9 +299,9 @@ stream_read(struct stream *s, struct split *split, struct buf *before,
 	ssize_t n;
 
 	split->len = 0;
-	if (s->groups && s->have_key && !s->is_open) {
+	if (s->groups && s->have_last && !s->is_open) {
 		buf_reset(before);
-		buf_put(before, s->key.p, s->key.len);
+		buf_put(before, s->last.p, s->last.len);
 	}
 	if (!s->ended) {
 		want = want > s->buf.len + 4 * KiB ? want - s->buf.len :
@@ -335,6 +335,6 @@ stream_close(struct stream *s)
 		return;
 	unpack_end(&s->in);
 	buf_free(&s->buf);
-	buf_free(&s->key);
+	buf_free(&s->last);
 	free(s);
 }

@@ -634,6 +634,20 @@ settle_collected(struct worker *w, const struct task_msg *t, bool ok)
 		collect_flush(w->collect);
 }
 
+/* Shows the reader of sorted input the record before its first. */
+static void
+after_record(struct reader *r, const struct buf *before)
+{
+	const struct format *f = &r->job->shape.fmt;
+	struct buf b = {0};
+
+	if (r->split.stream)
+		reader_after(r, before->p, before->len);
+	else if (r->fd != -1 && record_ending(f, r->fd, r->split.off, &b))
+		reader_after(r, b.p, b.len);
+	buf_free(&b);
+}
+
 static void
 do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
@@ -654,14 +668,8 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 		reply.split = r.split;
 		reply.input = r.split.generated ? r.split.spool.len :
 		    r.split.len;
-		if (job->check_order && payload->len > 0) {
-			buf_put(&r.key, payload->p, payload->len);
-			r.have_key = true;
-		} else if (job->check_order && r.fd != -1 &&
-		    r.split.off > 0) {
-			r.have_key = key_before(&job->shape.fmt, r.fd,
-			    r.split.off, &r.key);
-		}
+		if (job->check_order && r.split.off > 0)
+			after_record(&r, payload);
 	}
 	if (sorts) {
 		collect_begin(w->collect, t->task);

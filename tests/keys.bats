@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Keys and orders of mr sort, held to sort(1).  MR_CONTRACT_SEED=N repeats the
-# random cases.
+# Keys and orders, held to sort(1).  MR_CONTRACT_SEED=N repeats the random
+# cases.
 load helper
 load failure
 
@@ -123,4 +123,117 @@ keydefs() {
 		mr sort $options -k 1,1nr -k 2,2 in in in | cmp - \
 			<(sort -s -t "$(printf '\t')" -k 1,1nr -k 2,2 in in in)
 	done
+}
+
+# --------------------------------------------------------- groups
+
+tab=$'\t'
+
+@test "run: keys in the order of -k, then by their bytes, then their records" {
+	printf '%s\n' "10${tab}b" "9${tab}x" "010${tab}a" "10${tab}a" \
+		"9${tab}a" "1e1${tab}c" >in
+	for options in '' '-R 4' '-j 1 -S 4M' '--block-size 8'; do
+		# shellcheck disable=SC2086
+		expect 0 mr run $options -r cat -k 1,1n -k 2,2r in
+		LC_ALL=C sort -s -t "$tab" -k 1,1n -k 1,1 -k 2,2r in |
+			cmp - ../out
+	done
+	# 010, 10 and 1e1 are no group, though they are equal by number.
+	expect 0 mr run -r "awk '{ print NR, \$0 }'" --per-key -k 1,1n in
+	grep -c '^1 ' ../out >count
+	[ "$(cat count)" -eq 4 ]
+}
+
+@test "a first -k that is not of the key is refused, with what to write" {
+	: >in
+	while IFS='|' read -r args cure; do
+		# shellcheck disable=SC2086
+		expect 2 mr run -r cat $args in
+		says "of no more \(--key-fields [0-9]+\): $cure\$"
+		# shellcheck disable=SC2086
+		expect 2 mr reduce $args cat <in
+		says ": $cure\$"
+		[[ $args == *fields* ]] || args="--key-fields 1 $args"
+		# shellcheck disable=SC2086
+		expect 2 mr sort $args in
+		says ": $cure\$"
+		# The cure is one.
+		[[ $args != *fields* ]] || n=${args#--key-fields }
+		# shellcheck disable=SC2086
+		expect 0 mr run -r cat --key-fields "${n%% *}" $cure in
+	done <<-'EOF'
+		-k 2,2n|-k 1,1 -k 2,2n
+		-k 1n|-k 1,1n
+		-k 1|-k 1,1
+		-k 1,2|-k 1,1
+		-k 1,1.3r|-k 1,1r
+		--key-fields 2 -k 1,1|-k 1,1 -k 2,2
+		--key-fields 2 -k 1,3nr -k 3|-k 1,2nr -k 3
+		--key-fields 3 -k 1,1 -k 3,3n|-k 1,1 -k 3,3n -k 2,3
+	EOF
+}
+
+@test "-k without anything to sort, or any order to look at, is refused" {
+	expect 2 mr run -m cat -k 1,1 in
+	says '^mr: -k has no effect without -r CMD'
+	expect 2 mr reduce --grouped -k 1,1 cat </dev/null
+	says '^mr reduce: -k has no effect without order'
+}
+
+@test "no group is cut, however many records and orders within it" {
+	# Three keys, 60,000 records, in parts of a few kilobytes.
+	awk 'BEGIN { for (i = 0; i < 60000; i++)
+		print "key" i % 3 "\t" i * 7919 % 60000 }' >in
+	LC_ALL=C sort -s -t "$tab" -k 1,1r -k 2,2n in >sorted
+	cut -f 1 sorted | uniq -c >want
+	for options in '-R 40' '-R 40 -S 4M --batch-size 2' '-R 3'; do
+		# shellcheck disable=SC2086
+		expect 0 mr run $options -k 1,1r -k 2,2n \
+			-r 'cut -f 1 | uniq -c' in
+		prints want
+		# shellcheck disable=SC2086
+		expect 0 mr run $options -k 1,1r -k 2,2n -r cat in
+		prints sorted
+	done
+	for options in '--block-size 10K' '--block-size 300K -j 3'; do
+		# shellcheck disable=SC2086
+		expect 0 mr reduce $options -k 1,1r -k 2,2n \
+			-c 'cut -f 1 | uniq -c' <sorted
+		prints want
+		# shellcheck disable=SC2086
+		expect 0 mr reduce $options -k 1,1r -k 2,2n \
+			-c 'cut -f 1 | uniq -c' -i sorted
+		prints want
+	done
+}
+
+@test "reduce -k finds what is out of order, also where its input is cut" {
+	seq 30000 -1 -30000 >in
+	for input in '-i in' -; do
+		[ "$input" = - ] && input=
+		for block in 1K 4K 1M; do
+			# shellcheck disable=SC2086
+			mr reduce $input -k 1,1nr --block-size "$block" cat \
+				<in | cmp - in
+			# shellcheck disable=SC2086
+			expect 1 mr reduce $input -k 1,1n \
+				--block-size "$block" cat <in
+			says 'not in key order: record 2 '
+		done
+	done
+	# An empty record is not less than all others: here it is 0.
+	{ echo; seq -3 3; } >in
+	expect 1 mr reduce -k 1,1n --block-size 1 -i in cat
+	says 'record 2 '
+	expect 1 mr reduce -k 1,1n --block-size 1 cat <in
+	says 'record 2 '
+	printf 'a\t2\na\t1\n' >in
+	expect 0 mr reduce -k 1,1 cat <in
+	expect 1 mr reduce -k 1,1 -k 2,2n cat <in
+}
+
+@test "-v names the key, not what it is sorted by" {
+	{ yes "hot${tab}x" | head -n 1000; seq 100; } >in
+	mr run -v -k 1,1r -k 2,2n -r cat in 2>err >/dev/null
+	grep -E 'hot \(9[0-9] %\)' err
 }

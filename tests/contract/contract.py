@@ -70,12 +70,13 @@ def smaller(job):
         yield j
     for field, plain in (("nofile", 0), ("sample", ""), ("source", False),
                          ("flaky", ""), ("parts", 0), ("finish", ""),
-                         ("out", "stdout"),
+                         ("out", "stdout"), ("keys", ((), ())),
                          ("mapper", "cat"), ("reducer", "cat"),
                          ("mapper", None)):
         old = getattr(job, field)
         if old not in (plain, None) and job.out_operand < 0 and not (
-                job.kind == "shuffle" or field == "mapper" and (
+                job.kind == "shuffle" or
+                field == "keys" and job.kind == "reduce" or field == "mapper" and (
                     job.failing or plain is None and (
                         job.kind != "run" or job.reducer is None or
                         ["--whole-file"] in job.options[0]))):

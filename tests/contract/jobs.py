@@ -3,6 +3,8 @@ import dataclasses
 import fractions
 import os
 import random
+import shlex
+import subprocess
 import sys
 
 from commands import FINISHERS, FLAKY, PER_KEY, mappers, perl, reducers
@@ -44,6 +46,9 @@ class Job:
     unsorted: bool = False      # what mr reduce is given, to refuse it
     fold: bool = False          # the options stand behind the operands
     unordered: bool = False
+    # -k: those that order the keys, and those that order their records.
+    keys: tuple = ((), ())
+    orders: str = ""            # letters that the data suit
     finish: str = ""
     per_key: str = ""           # how the reducer gets its key: env or stdin
     sample: str = ""            # --sample, of the seed:
@@ -51,6 +56,25 @@ class Job:
     range: tuple = ()           # --range, instead of operands: from, to, -N
     source: bool = False        # --source, which prints the operands
     nofile: int = 0             # ulimit -n, if not 0
+
+
+def quote(word):
+    """For bash; control bytes as it shows them itself."""
+    raw = os.fsencode(word)
+    if all(32 <= b < 127 or b in (9, 10) and len(raw) > 9 for b in raw):
+        return shlex.quote(word)
+    return "$'%s'" % "".join(
+        "\\x%02x" % b if b < 32 or b > 126 or b in b"'\\" else chr(b)
+        for b in raw)
+
+
+def sort_command(job):
+    """sort(1), in the order that mr run has."""
+    sep = r"'\0'" if job.sep == b"\0" else quote(os.fsdecode(job.sep))
+    lead, inner = job.keys
+    return "sort%s -s -t %s %s" % (
+        " -z" if job.eor == b"\0" else "", sep, " ".join(
+            "-k" + k for k in (*lead, "1,%d" % job.fields, *inner)))
 
 
 def whole_of(job):
@@ -177,6 +201,10 @@ def make_job(seed, number, big):
     alphabets = [rng.choice(tuple(ALPHABETS)) for _ in "kv"]
     text = (not {"nul", "all", "edge"} & set(alphabets) and job.sep != b"\0"
             and eor == b"\n")
+    if not {"all", "edge"} & set(alphabets):
+        job.orders = "nh"
+        if set(alphabets) <= {"digits", "nul", "ab"}:
+            job.orders = "nhg"
     recs = make_records(rng, eor, job.sep, job.fields, alphabets, amount)
     if rng.random() < 0.2:
         # The nature of the data changes on the way.
@@ -204,6 +232,32 @@ def make_job(seed, number, big):
     return job
 
 
+def key_defs(rng, job):
+    """Perhaps definitions for -k.  (sort(1) may skip the byte 80 in numbers,
+    and finds two NaNs different.)"""
+    if rng.random() > 0.2:
+        return
+    def letters():
+        return "".join(rng.sample(("", "", "r", "b"), 2)) + rng.choice(
+            ("", "", "f", "d", "i", "M", "V", "fd") + tuple(job.orders) * 2)
+
+    fields = range(1, job.fields + 1)
+    lead = ["%d,%d%s" % (i, i, letters()) for i in fields]
+    x = rng.random()
+    if x < 0.2:
+        lead = ["1,%d%s" % (job.fields, rng.choice(("", "r")))]
+    elif x < 0.4:
+        rng.shuffle(lead)
+    elif x < 0.5:
+        lead[0] = lead[0].replace(",", ".2,", 1)
+    inner = []
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        f = job.fields + rng.choice((0, 1, 1, 1, 2))
+        inner.append(rng.choice(("%d", "%d,%d", "%d.2,%d", "%d,%d.3")).replace(
+            "%d", str(f)) + letters())
+    job.keys = (tuple(lead), tuple(inner))
+
+
 def per_key(rng, job, text):
     """Perhaps a reducer that is run for each key, where that is not long."""
     recs = records_of(whole_of(job), job.eor)
@@ -218,6 +272,7 @@ def make_run(rng, job, total, text, big, maponly):
     if not maponly:
         job.reducer = rng.choice(reducers(job, text))
         per_key(rng, job, text)
+        key_defs(rng, job)
     if maponly or rng.random() < 0.8:
         job.mapper = rng.choice(mappers(job, text))
     if job.mapper and rng.random() < 0.07:
@@ -334,8 +389,13 @@ def make_reduce(rng, job, total, text, big, maponly):
     per_key(rng, job, text)
     job.options[0] = (common_options(rng) +
                       task_options(rng, job, total, job.reducer))
+    key_defs(rng, job)
     x = rng.random()
-    if x < 0.15:
+    if any(job.keys):
+        recs = records_of(subprocess.run(
+            ["bash", "-c", "LC_ALL=C " + sort_command(job)], input=op.data,
+            check=True, stdout=subprocess.PIPE).stdout, job.eor)
+    elif x < 0.15:
         # Together, but in no order.
         groups = {}
         for r in recs:
@@ -369,6 +429,7 @@ def make_shuffle(rng, job, total, text, big, maponly):
 def make_pipeline(rng, job, total, text, big, maponly):
     job.reducer = rng.choice(reducers(job, text))
     per_key(rng, job, text)
+    key_defs(rng, job)
     job.mapper = rng.choice(mappers(job, text))
     if rng.random() < 0.15:
         job.flaky = rng.choice(tuple(FLAKY))

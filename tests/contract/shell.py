@@ -3,7 +3,7 @@ import os
 import shlex
 
 from commands import flaky, one_by_one
-from jobs import whole_of
+from jobs import quote, sort_command, whole_of
 from records import PAST
 
 def format_options(job, sub):
@@ -15,8 +15,11 @@ def format_options(job, sub):
             o.append(r"-t\0")
         elif job.sep != b"\t":
             o += ["-t", os.fsdecode(job.sep)]
-        if job.fields > 1:
+        if job.fields > 1 or any(job.keys) and sub == "sort":
             o.append("--key-fields=%d" % job.fields)
+        if sub != "shuffle":
+            for k in job.keys[0] + job.keys[1]:
+                o += ["-k", k]
     if job.per_key and sub in ("run", "reduce"):
         o.append("--per-key")
         if job.per_key == "stdin":
@@ -91,8 +94,7 @@ def reference(job):
         return "sh -c " + quote(command or "cat")
 
     z = " -z" if job.eor == b"\0" else ""
-    sep = r"'\0'" if job.sep == b"\0" else quote(os.fsdecode(job.sep))
-    sort = "LC_ALL=C sort%s -s -t %s -k1,%d" % (z, sep, job.fields)
+    sort = "LC_ALL=C " + sort_command(job)
     if job.kind == "sort" and "-u" in job.flags:
         sort = "LC_ALL=C sort%s -u" % z
     elif job.kind == "sort" and job.flags in (["-c"], ["-C"]):
@@ -111,16 +113,6 @@ def reference(job):
         return "%s <whole >expected" % reducer
     return "%s <whole | %s | %s%s >expected" % (sh(job.mapper), sort, reducer,
                                                 finish)
-
-
-def quote(word):
-    """For bash; control bytes as it shows them itself."""
-    raw = os.fsencode(word)
-    if all(32 <= b < 127 or b in (9, 10) and len(raw) > 9 for b in raw):
-        return shlex.quote(word)
-    return "$'%s'" % "".join(
-        "\\x%02x" % b if b < 32 or b > 126 or b in b"'\\" else chr(b)
-        for b in raw)
 
 
 def script(job):
