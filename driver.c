@@ -1037,8 +1037,8 @@ driver_run(struct job *job, struct plan_options *po)
 		fputs("phase\ttask\tattempt\tresult\tbegin\tseconds\t"
 		    "input bytes\toutput bytes\n", d.joblog);
 	}
-	d.batch = po->batch != 0 ? po->batch : job->worker_memory / 2 /
-	    (32 * KiB);
+	d.batch = po->batch != 0 ? po->batch : job->worker_memory /
+	    MERGE_WINDOW;
 	if (d.batch > 512)
 		d.batch = 512;
 	if (d.batch < 2)

@@ -24,7 +24,7 @@
 #include "mr.h"
 
 enum {
-	WINDOW_LEAST = 16 * KiB, WINDOW_MOST = 1 * MiB,
+	WINDOW_MOST = 1 * MiB,
 	AHEAD = 32,		/* bytes enough for any head of an item */
 	NAMED = 100,		/* bytes of a key by which it is named */
 };
@@ -396,8 +396,8 @@ merge_new(const struct merge_input *in, size_t n, const struct bounds *bounds,
 	struct merge *m = xzalloc(1, sizeof *m);
 	size_t cap = n == 0 ? 0 : memory / n;
 
-	if (cap < WINDOW_LEAST)
-		cap = WINDOW_LEAST;
+	if (cap < MERGE_WINDOW)
+		cap = MERGE_WINDOW;
 	if (cap > WINDOW_MOST)
 		cap = WINDOW_MOST;
 	m->n = n;

@@ -684,6 +684,7 @@ struct bounds {			/* lo <= key < hi; NULL: open */
 	const unsigned char *lo, *hi;
 	size_t lolen, hilen;
 };
+enum { MERGE_WINDOW = 16 * KiB };	/* bytes a run takes at the least */
 struct merge;
 struct merge *merge_new(const struct merge_input *, size_t n,
     const struct bounds *, size_t memory, const char *compress);
