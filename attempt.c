@@ -64,13 +64,13 @@ struct state {
 	unsigned char *buf;	/* for output that is not collected */
 };
 
-/* Time that the job was not stopped. */
+/* Time that the job was not stopped, nor this attempt made to wait. */
 static int64_t
 clock_of(const struct attempt *a)
 {
 	int64_t since = a->clock->since;
 
-	return (since != 0 ? since : now_ns()) - a->clock->paused;
+	return (since != 0 ? since : now_ns()) - a->clock->paused - a->away;
 }
 
 static void
@@ -507,6 +507,7 @@ start(struct state *s)
 		goto trouble;
 	sp.out = out[1];
 	sp.err = err[1];
+	sp.group = a->outer != NULL ? GROUP_COMBINER : GROUP_TASK;
 	sp.as_limit = a->limits->task_memory;
 	sp.path = proc_lookup(a->cmd->argv[0], path, sizeof path);
 	got = sp.path == NULL ? ENOENT : proc_spawn(&sp, &s->pid);
@@ -559,7 +560,8 @@ static void
 abandon_output(struct state *s)
 {
 	proc_kill_group(s->pid, SIGKILL);
-	proc_kill_children_but(s->pid);
+	if (s->a->outer == NULL)
+		proc_kill_children_but(s->pid);
 	s->killed = true;
 	close_fd(&s->out);
 }
@@ -658,6 +660,8 @@ turn(struct state *s)
 	if (order < 5 && p[order].revents != 0) {
 		a->aborted = true;
 		stop_task(s);
+		if (a->outer != NULL)
+			proc_kill_group(*a->outer, SIGTERM);
 	}
 	if (out < 5 && p[out].revents != 0)
 		drain_stdout(s);
@@ -719,7 +723,8 @@ attempt_run(struct attempt *a)
 		;
 	if (a->group != NULL)
 		*a->group = 0;
-	proc_kill_children();
+	if (a->outer == NULL)
+		proc_kill_children();	/* else they may be the outer one's */
 	judge(&s);
 	if (a->fail.kind == FAIL_NONE && a->sink.collect != NULL)
 		collect_end(a->sink.collect);

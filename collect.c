@@ -960,13 +960,26 @@ scan_in(struct collect *c)
 			c->judged = c->fresh = 0;
 		}
 	}
-	if (c->straight) {
-		scan_straight(c);
+	if (c->straight)
 		return;
-	}
 	if (at > 0)
 		memmove(c->in, c->in + at, c->in_len - at);
 	c->in_len -= at;
+}
+
+/* Scans what there is.  A spill may change the way, more than once. */
+static void
+scan(struct collect *c)
+{
+	bool straight;
+
+	do {
+		straight = c->straight;
+		if (straight)
+			scan_straight(c);
+		else
+			scan_in(c);
+	} while (straight != c->straight);
 }
 
 /* The first n bytes of what collect_room gave have been filled.  What stood
@@ -981,12 +994,8 @@ collect_filled(struct collect *c, size_t n)
 		c->fill += n;
 	else
 		c->in_len += n;
-	if (!ends)
-		return;
-	if (c->straight)
-		scan_straight(c);
-	if (!c->straight)
-		scan_in(c);
+	if (ends)
+		scan(c);
 }
 
 /* There is no more: a last record without its delimiter is given one. */

@@ -66,7 +66,7 @@ crew_new(struct driver *d)
 
 	if (jobs > most)
 		jobs = most > 0 ? most : 1;
-	if (fds < FDS_LEAST)
+	if (fds < FDS_LEAST + (job->combine.argv != NULL))
 		die("too few file descriptors (ulimit -n %llu): 16 are "
 		    "enough", (unsigned long long)fds);
 	if (fds < FDS_FIXED + FDS_WORKER * jobs)
@@ -75,6 +75,7 @@ crew_new(struct driver *d)
 	d->nw = (unsigned)jobs;
 	job->nworkers = d->nw;
 	job->limits.pipe_size = pipe_size(d->nw);
+	job->limits.retries = d->po->retries;
 	if (job->input.nstreams > 0)
 		spool = d->po->memory / 4;
 	share = (d->po->memory - spool) / d->nw;

@@ -446,6 +446,8 @@ take_reply(struct driver *d, unsigned who)
 		d->peak_kb += r.peak_kb - w->peak_kb;
 		w->peak_kb = r.peak_kb;
 	}
+	d->combine_in += r.combine_in;
+	d->combine_out += r.combine_out;
 	switch (r.kind) {
 	case REPLY_RUN:
 		note_place(d, &r.run.at);

@@ -763,6 +763,14 @@ replay_fill(struct replay *r, unsigned char *out, size_t cap)
 	return used;
 }
 
+/* The same as the source of an attempt. */
+ssize_t
+replay_read(void *replay, unsigned char *out, size_t cap, struct buf *why)
+{
+	(void)why;
+	return (ssize_t)replay_fill(replay, out, cap);
+}
+
 uint64_t
 replay_records(const struct replay *r)
 {

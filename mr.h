@@ -273,7 +273,7 @@ struct command {
 	char **argv;		/* NULL: no command */
 	const char *shown;	/* as the user gave it */
 };
-enum { GROUP_TASK, GROUP_FEEDER, NGROUPS };
+enum { GROUP_TASK, GROUP_FEEDER, GROUP_COMBINER, NGROUPS };
 struct spawn {
 	char *const *argv, *const *envp;
 	int group;		/* of a worker's two, which this one leads */
@@ -698,6 +698,7 @@ void merge_free(struct merge *);
 struct replay;
 struct replay *replay_new(struct merge *, const struct shape *, bool unique);
 size_t replay_fill(struct replay *, unsigned char *, size_t);
+ssize_t replay_read(void *, unsigned char *, size_t, struct buf *);
 uint64_t replay_records(const struct replay *);
 uint64_t replay_hot(struct replay *, struct buf *key);
 void replay_free(struct replay *);
@@ -815,6 +816,7 @@ struct limits {
 	uint64_t task_memory;
 	bool ok[256];		/* exit statuses that are success */
 	bool strict_input;
+	uint64_t retries;	/* of combiners; the driver counts those of tasks */
 	size_t pipe_size;
 };
 struct attempt_stats {
@@ -834,6 +836,9 @@ struct attempt {
 	const struct format *fmt;	/* of the output */
 	int abort_fd;		/* readable: the driver wants us to stop */
 	volatile int32_t *group;	/* the task's process group, for others */
+	const volatile int32_t *outer;	/* that of a task that waits for this
+					 * attempt, or NULL */
+	int64_t away;		/* ns that this attempt has waited for others */
 	const volatile struct pause_clock *clock;
 	volatile uint64_t *moved;	/* bytes read so far, for progress */
 	struct attempt_stats stats;
@@ -862,7 +867,7 @@ enum job_kind {
 enum output_kind { OUT_STDOUT, OUT_FILE, OUT_DIR };
 struct job {
 	enum job_kind kind;
-	struct command map, reduce, finish;
+	struct command map, combine, reduce, finish;
 	struct shape shape;
 	struct form form;
 	struct keys keys;		/* -k; see setup_keys */
@@ -899,7 +904,8 @@ struct job {
 	const char *phase_name;		/* of JOB_MAP: "map" or "reduce" */
 };
 struct shared_worker {
-	/* Process groups: of its task, and of what feeds that; or 0. */
+	/* Process groups: of its task, of what feeds that, and of its
+	 * combiner while the task waits; or 0. */
 	volatile int32_t group[NGROUPS];
 	volatile uint64_t moved;	/* input bytes of its present task */
 };
@@ -997,6 +1003,23 @@ bool taskenv_keep(struct taskenv *, const struct task_name *,
 int sorted_check(const struct job *, bool quiet);
 int sorted_merge(const struct job *);
 
+/* --------------------------------------------------------- combine.c */
+struct combining {		/* one use of the combiner */
+	bool amid;		/* a map task waits; so does its command: */
+	struct attempt *outer;	/* or NULL */
+	const struct run *runs;	/* what came out */
+	size_t n;
+	uint64_t in, out;	/* records */
+	uint32_t attempts;
+	struct failure fail;
+	bool aborted;		/* the driver wants us to stop */
+};
+struct combiner;
+struct combiner *combine_new(const struct job *, unsigned worker, int sock,
+    size_t memory);
+bool combine_runs(struct combiner *, const struct merge_input *, size_t n,
+    const char *compress, struct combining *);
+
 /* ---------------------------------------------------------- worker.c */
 #define NO_BOUND UINT32_MAX
 struct run_range {		/* a part of a run */
@@ -1038,6 +1061,9 @@ struct reply_msg {
 	uint64_t peak_kb;	/* of the worker's memory */
 	uint64_t hot_weight;	/* of the heaviest key, which follows too */
 	uint64_t keys_seen;	/* of job->keys */
+	uint64_t combine_in, combine_out;	/* records, since the last */
+	uint32_t combine_attempts;	/* the failure is the combiner's, of
+					 * the tasks of run; else 0 */
 	struct failure fail;	/* its text and tail follow */
 	uint32_t textlen, taillen;
 };
@@ -1206,6 +1232,7 @@ struct driver {
 	uint64_t failures;
 	/* Sums, for -v and the report: */
 	uint64_t in, outbytes, records, unread, retries;
+	uint64_t combine_in, combine_out;
 	uint64_t runs_written, merges, passes, spilled, lost_workers;
 	uint64_t map_out, peak_kb, driver_ns;
 	int64_t t0, t_map, t_merge, t_reduce, t_finish, t_end;

@@ -569,7 +569,8 @@ output_finish(struct output *o)
 	/* A map's records are whole; the last byte of a reducer, or of the
 	 * finish command, is its own. */
 	if (o->torn && o->job->kind == JOB_MAP &&
-	    o->job->finish.argv == NULL && o->fd != -1 && write_full(o->fd, &o->job->shape.fmt.delim, 1) == -1)
+	    o->job->finish.argv == NULL && o->fd != -1 &&
+	    write_full(o->fd, &o->job->shape.fmt.delim, 1) == -1)
 		return -1;
 	switch (o->job->out) {
 	case OUT_STDOUT:

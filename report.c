@@ -33,6 +33,7 @@ describe(const struct driver *d, const struct reply_msg *r, struct buf *b)
 	const struct failure *f = &r->fail;
 	const struct command source = { .shown = d->job->made.source };
 	const struct command *c = f->source ? &source :
+	    r->combine_attempts > 0 ? &d->job->combine :
 	    d->phase == TASK_FINISH ? &d->job->finish :
 	    d->phase == TASK_REDUCE ? &d->job->reduce : &d->job->map;
 	char name[32], t[24];
@@ -99,18 +100,29 @@ report_failure(struct driver *d, const struct task *t, const struct reply_msg *r
 	const unsigned char *p, *nl;
 	size_t left;
 	const struct split *s = r->split.len > 0 ? &r->split : &t->split;
+	unsigned long attempts = r->combine_attempts > 0 ?
+	    r->combine_attempts : t->attempts;
 
-	buf_printf(&b, "%s: %s task %lu failed after %lu attempt%s: ",
-	    diag_name, phase_name(d->job, d->phase),
-	    (unsigned long)r->task, (unsigned long)t->attempts,
-	    t->attempts == 1 ? "" : "s");
+	buf_printf(&b, "%s: ", diag_name);
+	if (r->combine_attempts == 0)
+		buf_printf(&b, "%s task %lu", phase_name(d->job, d->phase),
+		    (unsigned long)r->task);
+	else if (r->run.first == r->run.last)
+		buf_printf(&b, "combine of map task %lu",
+		    (unsigned long)r->run.first);
+	else
+		buf_printf(&b, "combine of map tasks %lu-%lu",
+		    (unsigned long)r->run.first, (unsigned long)r->run.last);
+	buf_printf(&b, " failed after %lu attempt%s: ", attempts,
+	    attempts == 1 ? "" : "s");
 	describe(d, r, &b);
 	buf_str(&b, "\n");
-	if (t->split.generated) {
+	if (t->split.generated && r->combine_attempts == 0) {
 		buf_printf(&b, "%s:   input ", diag_name);
 		generate_describe(&d->job->made, &t->split, &b);
 		buf_str(&b, "\n");
-	} else if (d->phase == TASK_MAP && !s->empty) {
+	} else if (d->phase == TASK_MAP && r->combine_attempts == 0 &&
+	    !s->empty) {
 		const char *name = d->job->input.files[s->file].name;
 
 		buf_printf(&b, "%s:   input ", diag_name);
@@ -151,7 +163,8 @@ report_task(struct driver *d, const struct task *t, const struct reply_msg *r,
 {
 	if (d->joblog != NULL)
 		fprintf(d->joblog, "%s\t%lu\t%lu\t%s\t%.3f\t%.3f\t%llu\t"
-		    "%llu\n", phase_name(d->job, d->phase),
+		    "%llu\n", r->combine_attempts > 0 ? "combine" :
+		    phase_name(d->job, d->phase),
 		    (unsigned long)r->task, (unsigned long)t->attempts, result,
 		    (double)(t->begun - d->t0) / 1e9,
 		    (double)(now_ns() - t->begun) / 1e9,
@@ -200,6 +213,7 @@ report_plan(const struct driver *d)
 	char t[16], u[16];
 
 	show_command(&b, "map command", &job->map);
+	show_command(&b, "combine command", &job->combine);
 	show_command(&b, "reduce command", &job->reduce);
 	show_command(&b, "finish command", &job->finish);
 	show_input(&b, job);
@@ -276,6 +290,10 @@ report_summary(const struct driver *d)
 		    (unsigned long long)d->merges, d->merges == 1 ? "" : "s",
 		    (unsigned long long)d->passes, d->passes == 1 ? "" : "es",
 		    (unsigned long long)d->spilled);
+		if (job->combine.argv != NULL)
+			say("combined %llu records to %llu",
+			    (unsigned long long)d->combine_in,
+			    (unsigned long long)d->combine_out);
 		say("%llu reduce task%s, %s of output",
 		    (unsigned long long)d->nparts, d->nparts == 1 ? "" : "s",
 		    human_bytes(d->outbytes, a, sizeof a));
@@ -311,6 +329,8 @@ report_write(const struct driver *d, FILE *fp)
 	    " \"map_tasks\": %llu, \"reduce_tasks\": %llu, \"workers\": %u,\n"
 	    " \"input_bytes\": %llu, \"map_output_records\": %llu,\n"
 	    " \"map_output_bytes\": %llu, \"output_bytes\": %llu,\n"
+	    " \"combine_input_records\": %llu, "
+	    "\"combine_output_records\": %llu,\n"
 	    " \"runs\": %llu, \"merges\": %llu, \"merge_passes\": %llu,\n"
 	    " \"spilled_bytes\": %llu, \"retries\": %llu, "
 	    "\"unread_bytes\": %llu,\n \"seconds\": %.3f}\n", MR_VERSION,
@@ -318,6 +338,8 @@ report_write(const struct driver *d, FILE *fp)
 	    (unsigned long long)d->nparts, d->nw, (unsigned long long)d->in,
 	    (unsigned long long)d->records, (unsigned long long)d->map_out,
 	    (unsigned long long)d->outbytes,
+	    (unsigned long long)d->combine_in,
+	    (unsigned long long)d->combine_out,
 	    (unsigned long long)d->runs_written,
 	    (unsigned long long)d->merges, (unsigned long long)d->passes,
 	    (unsigned long long)d->spilled, (unsigned long long)d->retries,

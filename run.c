@@ -4,12 +4,15 @@
 
 #include "mr.h"
 
-enum { O_MAP = O_OWN, O_REDUCE, O_FINISH, O_RANGE, O_SOURCE,
-    O_SAMPLE, O_SEED };
+enum { O_MAP = O_OWN, O_COMBINE, O_REDUCE, O_FINISH, O_RANGE,
+    O_SOURCE, O_SAMPLE, O_SEED };
 
 static const struct opt opts[] = {
 	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
 	{ O_MAP, 0, "mapper", "CMD", NULL, OPT_HIDDEN },
+	{ O_COMBINE, 0, "combine", "CMD",
+	    "reduces a little of it, 0 times or more, before -r", 0 },
+	{ O_COMBINE, 0, "combiner", "CMD", NULL, OPT_HIDDEN },
 	{ O_REDUCE, 'r', "reduce", "CMD",
 	    "gets records in key order, whole groups", 0 },
 	{ O_REDUCE, 0, "reducer", "CMD", NULL, OPT_HIDDEN },
@@ -62,7 +65,7 @@ check_hadoop(int argc, char *argv[])
 		{ "-files", "--ship PATH" },
 		{ "-numReduceTasks", "-R N" },
 		{ "-cmdenv", "--env N=V" },
-		{ "-combiner", "not there" }, { "-partitioner", "not there" },
+		{ "-combiner", "--combine CMD" }, { "-partitioner", "not there" },
 		{ "-inputformat", "not there" }, { "-outputformat", "not there" },
 		{ "-jobconf", "an option of its own (mr run --help)" },
 	};
@@ -91,6 +94,8 @@ check_effects(const struct setup *s)
 			    "-r CMD: nothing is sorted (-r cat)");
 	if (s->agg != NULL && job->reduce.argv != NULL)
 		refuse("--agg and -r CMD exclude each other");
+	if (job->reduce.argv == NULL && job->combine.argv != NULL)
+		refuse("--combine has no effect without -r CMD");
 	if (job->reduce.argv == NULL)
 		setup_needs(s, O_PER_KEY, "--per-key", "-r CMD");
 	if (!job->per_key)
@@ -229,6 +234,8 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			setup_shell(&s.job.map, o.value);
 		else if (id == O_REDUCE)
 			setup_shell(&s.job.reduce, o.value);
+		else if (id == O_COMBINE)
+			setup_shell(&s.job.combine, o.value);
 		else if (id == O_FINISH)
 			setup_shell(&s.job.finish, o.value);
 		else if (id == O_RANGE || id == O_SOURCE)
@@ -250,6 +257,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	setup_aggregate(&s);
 	setup_keys(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
+	    (status = command_check(&s.job.combine, "--combine", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
 	    (status = command_check(&s.job.finish, "--finish", true)) != 0 ||
 	    (status = command_check(&s.job.input.decoder.command,

@@ -156,7 +156,8 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
     const struct split *s)
 {
 	const struct job *job = e->job;
-	char letter = strcmp(t->phase, "map") == 0 ? 'm' : 'r';
+	char letter = strcmp(t->phase, "map") == 0 ||
+	    strcmp(t->phase, "combine") == 0 ? 'm' : 'r';
 	size_t n = e->nenv;
 	unsigned long number = t->task, attempt = t->attempt;
 

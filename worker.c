@@ -36,6 +36,11 @@ struct worker {
 	pid_t driver;
 	struct store *store;	/* ours of job->stores */
 	struct collect *collect;
+	struct combiner *combiner;	/* NULL: none */
+	struct store uncombined;	/* of the collector's run, before it */
+	bool mapping;		/* amid a map task; that runs a command: */
+	struct attempt *map_attempt;	/* or NULL */
+	uint64_t combine_in, combine_out;	/* to be told */
 	uint32_t newest;	/* the last task in the collector */
 	struct run *pending;	/* runs of the attempt that is under way */
 	size_t npending, cap_pending;
@@ -124,6 +129,9 @@ answer(struct worker *w, struct reply_msg *r)
 	buf_put(&b, r->fail.tail.p, r->fail.tail.len);
 	buf_put(&b, w->hot.p, w->hot.len);
 	r->payload = (uint32_t)b.len;
+	r->combine_in = w->combine_in;
+	r->combine_out = w->combine_out;
+	w->combine_in = w->combine_out = 0;
 	if (message_send(w->sock, r, sizeof *r, b.p, b.len) == -1) {
 		if (errno != EPIPE)
 			die_errno("talking to the driver");
@@ -144,12 +152,37 @@ tell_run(struct worker *w, const struct run *run, bool committed)
 	answer(w, &r);
 }
 
-/* The collector has written a run. */
+/* Has runs combined.  If that fails, the job does: the attempts have been
+ * used up, and the driver's answer is to end. */
 static void
-take_run(void *arg, const struct run *run, bool committed)
+have_combined(struct worker *w, const struct merge_input *in, size_t n,
+    const char *compress, struct combining *what)
 {
-	struct worker *w = arg;
+	struct reply_msg r = { .kind = REPLY_FAILED, .task = in[0].run->first,
+	    .held = true };
+	unsigned char ignored;
 
+	if (combine_runs(w->combiner, in, n, compress, what)) {
+		w->combine_in += what->in;
+		w->combine_out += what->out;
+		return;
+	}
+	if (what->aborted)
+		orphaned();
+	r.run.first = in[0].run->first;
+	r.run.last = in[n - 1].run->last;
+	r.combine_attempts = what->attempts;
+	r.fail = what->fail;
+	r.fail.final = true;
+	answer(w, &r);
+	while (message_recv(w->sock, &ignored, 1) == 0)
+		;
+	orphaned();
+}
+
+static void
+keep_run(struct worker *w, const struct run *run, bool committed)
+{
 	if (committed) {
 		tell_run(w, run, true);
 		return;
@@ -160,6 +193,29 @@ take_run(void *arg, const struct run *run, bool committed)
 		    sizeof *w->pending);
 	}
 	w->pending[w->npending++] = *run;
+}
+
+/* The collector has written a run. */
+static void
+take_run(void *arg, const struct run *run, bool committed)
+{
+	struct worker *w = arg;
+	struct merge_input in = { &w->uncombined, run, 0, run->data };
+	struct combining what = { .amid = w->mapping,
+	    .outer = w->map_attempt };
+
+	if (w->combiner == NULL) {
+		keep_run(w, run, committed);
+		return;
+	}
+	have_combined(w, &in, 1, NULL, &what);
+	/* Tasks are kept when the driver knows all of their runs. */
+	for (size_t i = 0; i < what.n; i++)
+		if (committed && i + 1 < what.n)
+			tell_run(w, what.runs + i, false);
+		else
+			keep_run(w, what.runs + i, committed);
+	store_empty(&w->uncombined);
 }
 
 /* ---- tasks */
@@ -599,7 +655,9 @@ map_attempt(struct worker *w, const struct task_msg *t, struct reader *r,
 	attempt_prepare(w, &a, &w->job->map, t, &r->split);
 	a.sink = *sink;
 	map_source(w, &a, r);
+	w->map_attempt = &a;
 	run_command(w, &a, t->kind);
+	w->map_attempt = NULL;
 	if (a.src.kind == SOURCE_FD && a.fail.kind == FAIL_NONE &&
 	    reader_check(r, &a.fail.text) == -1) {
 		a.fail.kind = FAIL_INPUT;
@@ -686,12 +744,14 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 	}
 	if (ok && !r.nothing && (r.split.len > 0 || r.split.empty ||
 	    r.split.nfiles > 1 || r.split.whole)) {
+		w->mapping = true;
 		if (job->map.argv != NULL)
 			ok = map_attempt(w, t, &r, &sink, &reply);
 		else if (job->agg != NULL && !sorts)
 			ok = fold_split(w, &r, &sink, &reply) == 0;
 		else
 			ok = copy_split(w, &r, &sink, &reply) == 0;
+		w->mapping = false;
 	}
 	if (ok && sorts && collect_complaint(w->collect)->len > 0) {
 		const struct buf *why = collect_complaint(w->collect);
@@ -736,11 +796,10 @@ merge_inputs(struct worker *w, const struct task_msg *t, struct buf *payload)
 
 /* Several runs that follow each other to one. */
 static void
-do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
+merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
+    struct run *run)
 {
-	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
-	struct merge_input *in = merge_inputs(w, t, payload);
-	struct merge *m = merge_new(in, t->n, NULL, w->job->worker_memory,
+	struct merge *m = merge_new(in, n, NULL, w->job->worker_memory,
 	    w->job->compress);
 	struct run_writer *out = runw_new(w->store, (uint16_t)w->me,
 	    w->job->compress, &w->job->shape.fmt);
@@ -749,10 +808,9 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	size_t klen;
 	struct fold *f = w->job->agg != NULL ? fold_new(w->job->agg) : NULL;
 	uint64_t expect = 0, turns = 0;
-	struct run run;
 	struct item it;
 
-	for (uint64_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < n; i++)
 		expect += in[i].run->at.len;
 	runw_begin(out, expect);
 	while (merge_group(m)) {
@@ -767,7 +825,7 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 			runw_item(out, p, klen, false, 1);
 		}
 		while (merge_item(m, &it)) {
-			size_t n;
+			size_t more;
 
 			if (turns++ % 4096 == 0)
 				check_alive();
@@ -776,27 +834,63 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 				continue;
 			}
 			runw_big(out, it.vlen, it.p, it.n);
-			while ((n = merge_piece(m, &p)) > 0)
-				runw_more(out, p, n);
+			while ((more = merge_piece(m, &p)) > 0)
+				runw_more(out, p, more);
 		}
 	}
-	runw_end(out, &run);
-	run.first = in[0].run->first;
-	run.last = in[t->n - 1].run->last;
-	run.seq = in[0].run->seq;
+	runw_end(out, run);
+	run->first = in[0].run->first;
+	run->last = in[n - 1].run->last;
+	run->seq = in[0].run->seq;
 	merge_free(m);
 	fold_free(f);
 	runw_free(out);
-	free(in);
-	tell_run(w, &run, false);
-	answer(w, &reply);
 }
 
-static ssize_t
-fill_replay(void *arg, unsigned char *p, size_t cap, struct buf *why)
+/* Has runs combined to one.  False if nothing has come out. */
+static bool
+combine_to_run(struct worker *w, const struct merge_input *in, size_t n,
+    struct run *run)
 {
-	(void)why;
-	return (ssize_t)replay_fill(arg, p, cap);
+	struct combining what = { .outer = NULL };
+	struct merge_input *out;
+
+	have_combined(w, in, n, w->job->compress, &what);
+	if (what.n <= 1) {
+		if (what.n == 1)
+			*run = what.runs[0];
+		return what.n == 1;
+	}
+	out = xzalloc(what.n, sizeof *out);
+	for (size_t i = 0; i < what.n; i++)
+		out[i] = (struct merge_input){ w->job->stores, what.runs + i,
+		    0, what.runs[i].data };
+	merge_to_run(w, out, what.n, run);
+	for (size_t i = 0; i < what.n; i++)
+		store_punch(w->store, &what.runs[i].at, what.runs[i].at.off,
+		    what.runs[i].at.len);
+	free(out);
+	return true;
+}
+
+static void
+do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct merge_input *in = merge_inputs(w, t, payload);
+	struct run run;
+	bool any = true;
+
+	if (w->combiner != NULL)
+		any = combine_to_run(w, in, t->n, &run);
+	else
+		merge_to_run(w, in, t->n, &run);
+	if (any) {
+		run.seq = in[0].run->seq;
+		tell_run(w, &run, false);
+	}
+	free(in);
+	answer(w, &reply);
 }
 
 /* The identity as a reducer: the records themselves. */
@@ -933,7 +1027,7 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 		attempt_prepare(w, &a, &job->reduce, t, &t->split);
 		a.sink = sink;
 		a.src.kind = empty ? SOURCE_EMPTY : SOURCE_FILL;
-		a.src.fill = fill_replay;
+		a.src.fill = replay_read;
 		a.src.arg = text;
 		run_command(w, &a, TASK_REDUCE);
 		ok = attempt_close(w, &a, t, &reply);
@@ -978,6 +1072,7 @@ do_finish(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
 	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
 	struct parts parts = { w->job, (const void *)payload->p, t->n, 0 };
+	const struct form lines = form_of(&w->job->shape.fmt);
 	struct place part = { .store = (uint16_t)w->me };
 	struct sink sink = { .fd = -1, .store = w->store, .place = &part,
 	    .name = w->job->outpath };
@@ -989,6 +1084,7 @@ do_finish(struct worker *w, const struct task_msg *t, struct buf *payload)
 	attempt_prepare(w, &a, &w->job->finish, t, &t->split);
 	a.form = &form;
 	a.sink = sink;
+	a.form = &lines;	/* not of the job's input */
 	a.src.kind = SOURCE_SEGMENTS;
 	a.src.segment = parts_segment;
 	a.src.arg = &parts;
@@ -1012,6 +1108,21 @@ do_flush(struct worker *w)
 	answer(w, &reply);
 }
 
+/* With a combiner the memory is that of two collectors and of the run that
+ * goes from the one to the other. */
+static void
+begin_combining(struct worker *w)
+{
+	struct job *job = w->job;
+	size_t most = job->worker_memory / 5 * 2, less = most / 2;
+
+	store_open(&w->uncombined, job->tmpdirs[0], UINT64_MAX);
+	w->combiner = combine_new(job, w->me, w->sock, less < MiB ? MiB :
+	    less);
+	w->collect = collect_new(&job->shape, &w->uncombined, 0, most < MiB ?
+	    MiB : most, job->large, NULL, take_run, w);
+}
+
 static void
 worker_begin(struct worker *w)
 {
@@ -1019,12 +1130,14 @@ worker_begin(struct worker *w)
 
 	w->store = job->stores + w->me;
 	taskenv_begin(&w->env, job, w->me);
-	if (job->kind == JOB_SORT)
+	if (job->kind == JOB_SORT && job->combine.argv == NULL)
 		w->collect = collect_new(&job->shape, w->store,
 		    (uint16_t)w->me, job->worker_memory, job->large,
 		    job->compress, take_run, w);
 	if (w->collect != NULL && job->agg != NULL)
 		collect_aggregate(w->collect, job->agg);
+	if (job->kind == JOB_SORT && job->combine.argv != NULL)
+		begin_combining(w);
 }
 
 /* The life of worker number me, which ends when the driver closes sock. */

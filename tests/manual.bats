@@ -101,11 +101,12 @@ of_manual() {
 		sort -u >manual
 	echo record >in
 	mr run -m 'env >&3; env >map' -r 'env >reduce' in 3>/dev/null
-	mr run --per-key -r 'env >key' --finish 'env >finish' in
+	mr run --per-key -r 'env >key' --finish 'env >finish' \
+		--combine 'env >combine; cat' in
 	mr run --range 0:1 -m 'env >range'
 	mr run --source 'echo 1;:' -m 'env >source'
 	unset MR_TEST_MARK MR TMPDIR
-	cat map reduce key finish range source | sed 's/=.*//' | sort -u |
+	cat map combine reduce key finish range source | sed 's/=.*//' | sort -u |
 		comm -23 - <(env | sed 's/=.*//' | sort) |
 		grep -vxE 'MR|MR_TEST_MARK|PWD|OLDPWD|SHLVL|_' | diff manual -
 }

@@ -112,9 +112,36 @@ END { if (NR) print p "\\t" n "\\t" s }'""",
     return c
 
 
+def combiners(job):
+    """Pairs of a combine command and a reducer, such that the result is the
+    same however often the former is used, if the order is kept."""
+    z = " -z" if job.eor == b"\0" else ""
+
+    def fold(first, more):
+        return perl(job, with_key(
+            job, "if($n&&$k eq $p){%s}else{print $r if $n;%s}$n=1;$p=$k;"
+            "END{print $r if $n}" % (more, first)))
+
+    value = 'substr("${_}SEP",length($k)+1)'
+    last = fold("$r=$_", "$r=$_")
+    # With its own separator behind it: a record of all key has a value too.
+    join = fold('$r="${k}SEP".%s' % value, '$r.=%s' % value)
+    return [
+        ("cat", "uniq%s -c" % z),
+        (SLURP, "cat"),
+        ("uniq" + z, "uniq" + z),
+        (last, last),
+        (fold("$r=$_", ""), fold("$r=$_", "")),
+        (fold("$r=$_", "$r=$_ if $_ gt $r"), fold("$r=$_", "$r=$_ if $_ gt $r")),
+        # In an order of its own.
+        (perl(job, with_key(job, "$h{$k}=$_;END{print for values %h}")), last),
+        ("cat", join),
+    ]
+
+
 # Commands of --finish, which may do anything with the whole output.
-FINISHERS = ("cat", "tac", SLURP, "wc -c", "head -n 3", "true", "cat -n",
-             "sort -r", "cat; printf end", "tail -c 1 | od -c")
+FINISHERS = ("cat", "tac", SLURP, "wc -c", "sed -n 1,3p", "cat >/dev/null",
+             "cat -n", "sort -r", "cat; printf end", "tail -c 1 | od -c")
 
 # Commands of --per-key: some are done before their input is.
 PER_KEY = (

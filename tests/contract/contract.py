@@ -70,10 +70,13 @@ def smaller(job):
         yield j
     for field, plain in (("nofile", 0), ("sample", ""), ("source", False),
                          ("flaky", ""), ("parts", 0), ("finish", ""),
+                         ("combine", ""),
                          ("out", "stdout"), ("keys", ((), ())),
                          ("mapper", "cat"), ("reducer", "cat"),
                          ("mapper", None)):
         old = getattr(job, field)
+        if job.combine and field == "reducer":
+            continue            # it goes with the combiner
         if old not in (plain, None) and job.out_operand < 0 and not (
                 job.kind == "shuffle" or
                 field == "keys" and job.kind == "reduce" or field == "mapper" and (

@@ -7,7 +7,8 @@ import shlex
 import subprocess
 import sys
 
-from commands import FINISHERS, FLAKY, PER_KEY, mappers, perl, reducers
+from commands import (FINISHERS, FLAKY, PER_KEY, combiners, mappers, perl,
+                      reducers)
 from records import (ALPHABETS, NAMES, Operand, complete, key_of, make_operands,
                      make_records, records_of, scatter)
 
@@ -49,6 +50,7 @@ class Job:
     # -k: those that order the keys, and those that order their records.
     keys: tuple = ((), ())
     orders: str = ""            # letters that the data suit
+    combine: str = ""
     finish: str = ""
     per_key: str = ""           # how the reducer gets its key: env or stdin
     sample: str = ""            # --sample, of the seed:
@@ -273,6 +275,8 @@ def make_run(rng, job, total, text, big, maponly):
         job.reducer = rng.choice(reducers(job, text))
         per_key(rng, job, text)
         key_defs(rng, job)
+        if not (job.per_key or job.keys[1]) and rng.random() < 0.15:
+            job.combine, job.reducer = rng.choice(combiners(job))
     if maponly or rng.random() < 0.8:
         job.mapper = rng.choice(mappers(job, text))
     if job.mapper and rng.random() < 0.07:

@@ -64,6 +64,7 @@ def stages(job, names):
     if job.kind == "run":
         o += ["-m", mapper] if job.mapper is not None else []
         o += ["-r", reducer] if job.reducer is not None else []
+        o += ["--combine", flaky(job.flaky, job.combine)] * bool(job.combine)
         o += ["--finish", flaky(job.flaky, job.finish)] * bool(job.finish)
     if job.sample:
         o.append("--sample=" + job.sample)
