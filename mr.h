@@ -1088,6 +1088,23 @@ int unpack_fd(const struct unpack *);
 ssize_t unpack_read(struct unpack *, void *, size_t, struct buf *why);
 void unpack_end(struct unpack *);
 
+/* ----------------------------------------------------------- lines.c */
+struct lines {			/* bytes, and where their records end */
+	struct buf b;
+	size_t *end, n, cap;
+};
+void lines_add(struct lines *, size_t end);
+size_t lines_at(const struct lines *, size_t);
+void lines_free(struct lines *);
+void lines_find(struct lines *, unsigned char delim);
+bool lines_begin_group(const struct lines *, const struct format *, size_t);
+void lines_sort(struct lines *, const struct shape *);
+void lines_sample(struct lines *, const struct job *, const struct file *,
+    size_t most, struct buf *header);
+
+/* ----------------------------------------------------------- check.c */
+int check_run(struct job *, bool cut);
+
 /* ---------------------------------------------------------- stream.c */
 struct stream;
 struct stream *stream_open(const char *name, const struct format *,
@@ -1152,7 +1169,7 @@ struct plan_options {
 	uint64_t retries;
 	int64_t deadline;	/* ns */
 	bool nonempty, dry_run, quiet, verbose, progress;
-	bool overwrite, filter, unordered;
+	bool overwrite, filter, unordered, check;
 };
 #define NO_TASK (-1)
 enum task_state { PENDING, RUNNING, DONE, KEPT, GIVEN_UP };

@@ -5,7 +5,7 @@
 #include "mr.h"
 
 enum { O_MAP = O_OWN, O_COMBINE, O_REDUCE, O_FINISH, O_RANGE,
-    O_SOURCE, O_SAMPLE, O_SEED };
+    O_SOURCE, O_SAMPLE, O_SEED, O_CHECK_IT };
 
 static const struct opt opts[] = {
 	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
@@ -50,6 +50,8 @@ static const struct opt opts[] = {
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
 	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
 	OPT_TALK,
+	{ O_CHECK_IT, 0, "check", NULL,
+	    "try the commands on a sample: do they keep the rules?", 0 },
 	{ 0, 0, NULL, NULL, NULL, 0 },
 };
 
@@ -216,6 +218,22 @@ check_sample(const struct setup *s, bool seeded)
 		refuse("--sample and --whole-file exclude each other");
 }
 
+static void
+check_checking(const struct setup *s)
+{
+	const struct job *job = &s->job;
+
+	if (!s->po.check)
+		return;
+	if (job->made.kind != GENERATE_NONE)
+		refuse("--check has no effect without input from files");
+	if (job->sample.kind != SAMPLE_ALL)
+		refuse("--sample has no effect with --check, which takes a "
+		    "sample of its own");
+	if (job->map.argv == NULL && job->reduce.argv == NULL)
+		refuse("--check has no effect without -m CMD or -r CMD");
+}
+
 static int
 run_main(const struct cmd *c, int argc, char *argv[])
 {
@@ -238,6 +256,8 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			setup_shell(&s.job.combine, o.value);
 		else if (id == O_FINISH)
 			setup_shell(&s.job.finish, o.value);
+		else if (id == O_CHECK_IT)
+			s.po.check = true;
 		else if (id == O_RANGE || id == O_SOURCE)
 			take_generated(&s, id, &o);
 		else if (id == O_SAMPLE)
@@ -251,6 +271,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	s.job.kind = s.job.reduce.argv != NULL || s.agg != NULL ? JOB_SORT :
 	    JOB_MAP;
 	check_effects(&s);
+	check_checking(&s);
 	check_generated(&s, &o);
 	check_sample(&s, seeded);
 	setup_form(&s);

@@ -490,5 +490,7 @@ setup_run(struct setup *s)
 		    "all needs none (--sample 1%%)", job->sample.text);
 	if (s->po.quiet && s->po.progress)
 		refuse("--progress and --quiet exclude each other");
+	if (s->po.check)
+		return check_run(job, s->po.reducers != 1);
 	return driver_run(job, &s->po);
 }

@@ -200,8 +200,13 @@ combined() {	# combined IN|OUT: records, as -v says
 	ends 143
 }
 
-@test "what it finds in its environment" {
+@test "what it finds around it" {
 	echo record >in
+	echo given >file
+	expect 0 mr run --ship file --combine 'cat file >&2; ls >&2; cat' \
+		-r cat in
+	says '^given$'
+	says_no '^in$'
 	expect 0 mr run --combine 'echo "$MR_PHASE $MR_TASK $MR_ATTEMPT" >env
 		: >"$MR_OUTPUT_DIR/lost"; : >"$TMPDIR/lost"; cat' -r cat -O out in
 	[ "$(cat env)" = 'combine 0 0' ]
