@@ -51,7 +51,7 @@ static const struct opt opts[] = {
 	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
 	OPT_TALK,
 	{ O_CHECK_IT, 0, "check", NULL,
-	    "try the commands on a sample: do they keep the rules?", 0 },
+	    "try the commands on a sample: what is wrong?", 0 },
 	{ 0, 0, NULL, NULL, NULL, 0 },
 };
 
@@ -298,7 +298,6 @@ const struct cmd run_cmd = {
 	opts,
 	"examples:\n"
 	"  mr run -m \"tr : '\\n'\" -r 'uniq -c' /etc/passwd\n"
-	"  mr run -m 'cut -d: -f7' -r 'uniq -c' /etc/passwd\n"
 	"  mr run -m 'grep -h root' --ok-exit 1 /etc/passwd /etc/group\n",
 	false,
 };
