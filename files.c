@@ -67,15 +67,30 @@ add_file(struct input *in, const char *name, const struct stat *st,
 	return f;
 }
 
+/* A file of which nothing but its name will be read. */
+static void
+add_name(struct input *in, const char *name)
+{
+	if (faccessat(AT_FDCWD, name, R_OK, AT_EACCESS) == -1)
+		complain(in, name, strerror(errno));
+	else
+		add_file(in, name, &(struct stat){0}, false);
+}
+
 /* A file that says it has no bytes may still give some (/proc). */
 static void
 add_plain(struct input *in, const char *name, const struct stat *st)
 {
-	int fd = open_file(name, O_RDONLY | O_NONBLOCK, 0);
 	unsigned char head[CODEC_LOOK];
 	struct file *f;
 	ssize_t n = 0;
+	int fd;
 
+	if (in->names) {
+		add_name(in, name);
+		return;
+	}
+	fd = open_file(name, O_RDONLY | O_NONBLOCK, 0);
 	if (fd == -1 || ((st->st_size == 0 ||
 	    in->decompress != DECOMPRESS_NONE) &&
 	    (n = read_some(fd, head, sizeof head)) == -1)) {
@@ -177,6 +192,9 @@ files_add(struct input *in, const char *name)
 	struct stat st;
 
 	if (strcmp(name, "-") == 0) {
+		if (in->names)
+			refuse("--names: standard input has no name; FILE... "
+			    "or --files-from is needed");
 		if (fstat(STDIN_FILENO, &st) == -1)
 			complain(in, "standard input", strerror(errno));
 		else
@@ -185,6 +203,8 @@ files_add(struct input *in, const char *name)
 		complain(in, name, strerror(errno));
 	} else if (S_ISREG(st.st_mode)) {
 		add_plain(in, name, &st);
+	} else if (in->names && !S_ISDIR(st.st_mode)) {
+		add_name(in, name);
 	} else if (faccessat(AT_FDCWD, name, R_OK, AT_EACCESS) == -1) {
 		complain(in, name, strerror(errno));
 	} else if (S_ISDIR(st.st_mode)) {
@@ -270,6 +290,16 @@ files_check(struct input *in)
 		say("%.*s", (int)(nl - p), p);
 	refuse("%zu input%s cannot be read; nothing was run", in->nerrors,
 	    in->nerrors == 1 ? "" : "s");
+}
+
+/* Names that are to be records must not hold what ends one. */
+void
+files_check_names(struct input *in, unsigned char end)
+{
+	for (size_t i = 0; i < in->n; i++)
+		if (strchr(in->files[i].name, end) != NULL && end != '\0')
+			complain(in, in->files[i].name, "its name is no record "
+			    "(-z allows newlines)");
 }
 
 /* Has all that is compressed read by the driver, one after the other, where

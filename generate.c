@@ -1,7 +1,8 @@
-/* generate.c - input that is in no file: ranges of indices, and records that
- * a command of the user's, the source, prints when it is asked for them.
+/* generate.c - input that is in no file: ranges of indices, the names of
+ * files, and records that a command of the user's, the source, prints when it
+ * is asked for them.
  *
- * Both are n things in a row, numbered from 0, and a split is some of them:
+ * All are n things in a row, numbered from 0, and a split is some of them:
  * off is its first, len how many.  How they are cut depends on n and on what
  * the user says, never on the machine, so that a sum of floating-point
  * numbers is the same everywhere.
@@ -116,11 +117,18 @@ generate_index(const struct generate *g, uint64_t off)
 	return (int64_t)((uint64_t)g->from + off);
 }
 
-/* The one record of a task of a range. */
+/* The one record of a task of a range, or the names of a task. */
 void
-generate_record(const struct generate *g, const struct split *s,
+generate_records(const struct generate *g, const struct split *s,
     unsigned char delim, struct buf *b)
 {
+	if (g->kind == GENERATE_NAMES) {
+		for (uint64_t i = s->off; i < s->off + s->len; i++) {
+			buf_str(b, g->input->files[i].name);
+			buf_put(b, &delim, 1);
+		}
+		return;
+	}
 	buf_printf(b, "%lld\t%lld", generate_index(g, s->off),
 	    generate_index(g, s->off + s->len));
 	buf_put(b, &delim, 1);
@@ -134,6 +142,16 @@ generate_describe(const struct generate *g, const struct split *s,
 	if (g->kind == GENERATE_RANGE) {
 		buf_printf(b, "range %lld:%lld", generate_index(g, s->off),
 		    generate_index(g, s->off + s->len));
+		return;
+	}
+	if (g->kind == GENERATE_NAMES) {
+		const char *name = g->input->files[s->off].name;
+
+		buf_str(b, "names: ");
+		buf_escaped(b, name, strlen(name));
+		if (s->len > 1)
+			buf_printf(b, " and %llu more",
+			    (unsigned long long)s->len - 1);
 		return;
 	}
 	buf_printf(b, "records %llu-%llu of ", (unsigned long long)s->off,

@@ -516,6 +516,7 @@ struct input {
 	struct buf errors;	/* what could not be read, a line each */
 	size_t nerrors;
 	bool recursive;
+	bool names;		/* nothing is opened: only names count */
 	enum decompress decompress;
 	struct decoder decoder;	/* of DECOMPRESS_OWN */
 };
@@ -523,6 +524,7 @@ void files_add(struct input *, const char *name);
 void files_list(struct input *, const char *option, const char *path,
     char end);
 void files_check(struct input *);
+void files_check_names(struct input *, unsigned char end);
 void files_unpack_in_order(struct input *);
 const struct decoder *file_decoder(const struct input *, const struct file *);
 bool file_is_looked_at(const struct input *, const struct file *);
@@ -549,12 +551,15 @@ uint64_t group_boundary(const struct format *, int fd, uint64_t off,
 bool record_ending(const struct format *, int fd, uint64_t off, struct buf *);
 
 /* -------------------------------------------------------- generate.c */
-enum generate_kind { GENERATE_NONE, GENERATE_RANGE, GENERATE_SOURCE };
+enum generate_kind {
+	GENERATE_NONE, GENERATE_RANGE, GENERATE_SOURCE, GENERATE_NAMES,
+};
 struct generate {
 	enum generate_kind kind;
 	int64_t from;		/* of a range: its first index */
 	uint64_t n;		/* indices or records; of a source: counted */
 	const char *source;
+	const struct input *input;	/* whose names are the records */
 };
 bool generate_range(struct generate *, const char *text);
 void generate_command(const struct generate *, struct command *,
@@ -563,7 +568,7 @@ void generate_free(struct command *);
 uint64_t generate_each(const struct generate *, uint64_t records);
 bool generate_count(struct generate *, const char *text, size_t len);
 long long generate_index(const struct generate *, uint64_t off);
-void generate_record(const struct generate *, const struct split *,
+void generate_records(const struct generate *, const struct split *,
     unsigned char delim, struct buf *);
 void generate_describe(const struct generate *, const struct split *,
     struct buf *);

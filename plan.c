@@ -300,6 +300,8 @@ plan_generated(struct driver *d)
 	const struct generate *g = &d->job->made;
 	uint64_t each = generate_each(g, d->job->form.records);
 
+	if (g->kind == GENERATE_NAMES)
+		d->file = d->job->input.n;	/* none is read */
 	for (uint64_t off = 0; off < g->n; off += each) {
 		if (g->n - off < each)
 			each = g->n - off;

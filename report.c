@@ -194,6 +194,9 @@ show_input(struct buf *b, const struct job *job)
 	else if (g->kind == GENERATE_SOURCE)
 		show_command(b, "source", &(struct command){
 		    .shown = g->source });
+	else if (g->kind == GENERATE_NAMES)
+		buf_printf(b, "input: names of %zu file%s\n", job->input.n,
+		    job->input.n == 1 ? "" : "s");
 	else
 		buf_printf(b, "input: %zu file%s, %s%s\n", job->input.n,
 		    job->input.n == 1 ? "" : "s", human_bytes(

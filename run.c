@@ -5,7 +5,7 @@
 #include "mr.h"
 
 enum { O_MAP = O_OWN, O_COMBINE, O_REDUCE, O_FINISH, O_RANGE,
-    O_SOURCE, O_SAMPLE, O_SEED, O_CHECK_IT };
+    O_SOURCE, O_SAMPLE, O_SEED, O_CHECK_IT, O_NAMES };
 
 static const struct opt opts[] = {
 	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
@@ -31,6 +31,8 @@ static const struct opt opts[] = {
 	{ O_WHOLE, 0, "whole-file", NULL, "a task a file, which is its stdin",
 	    0 },
 	{ O_PACK, 0, "pack", NULL, "small files may share a task", 0 },
+	{ O_NAMES, 0, "names", NULL,
+	    "a record is a file's name; none is opened", 0 },
 	{ O_DECOMPRESS, 0, "decompress", "HOW",
 	    "by auto(matic choice), none, or a command", 0 },
 	{ O_RECURSIVE, 0, "recursive", NULL, "read what is below a DIR, too", 0 },
@@ -130,6 +132,12 @@ check_effects(const struct setup *s)
 		setup_no_command(s, "-m CMD or -r CMD");
 }
 
+/* By kind: the option that makes a job's input so. */
+static const char *const generated[] = {
+	[GENERATE_RANGE] = "--range", [GENERATE_SOURCE] = "--source",
+	[GENERATE_NAMES] = "--names",
+};
+
 /* Options that a job has no use for whose input is in no file. */
 static void
 check_generated(const struct setup *s, const struct optscan *o)
@@ -137,25 +145,32 @@ check_generated(const struct setup *s, const struct optscan *o)
 	static const struct { int id; const char *name; } forms[] = {
 		{ O_LINES, "-L" }, { O_RECSTART, "--recstart" },
 		{ O_RECEND, "--recend" }, { O_HEADER, "--header" },
+	}, reading[] = {
+		{ O_WHOLE, "--whole-file" }, { O_PACK, "--pack" },
+		{ O_DECOMPRESS, "--decompress" },
+	}, naming[] = {
+		{ O_RECURSIVE, "--recursive" },
+		{ O_FILES_FROM, "--files-from" },
+		{ O_FILES0_FROM, "--files0-from" },
 	};
-	static const char files[] = "files: the input is generated";
 	const struct generate *g = &s->job.made;
+	const char *files = g->kind == GENERATE_NAMES ?
+	    "files that are read (it is --names)" :
+	    "files: the input is generated";
 
 	if (g->kind == GENERATE_NONE)
 		return;
-	if (o->noperands > 0)
-		refuse("%s and FILE exclude each other",
-		    g->kind == GENERATE_RANGE ? "--range" : "--source");
+	if (o->noperands > 0 && g->kind != GENERATE_NAMES)
+		refuse("%s and FILE exclude each other", generated[g->kind]);
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
-		if (g->kind == GENERATE_RANGE || forms[i].id == O_HEADER)
+		if (g->kind != GENERATE_SOURCE || forms[i].id == O_HEADER)
 			setup_needs(s, forms[i].id, forms[i].name, files);
 	setup_needs(s, O_BLOCK, "--block-size", files);
-	setup_needs(s, O_WHOLE, "--whole-file", files);
-	setup_needs(s, O_PACK, "--pack", files);
-	setup_needs(s, O_DECOMPRESS, "--decompress", files);
-	setup_needs(s, O_RECURSIVE, "--recursive", files);
-	setup_needs(s, O_FILES_FROM, "--files-from", files);
-	setup_needs(s, O_FILES0_FROM, "--files0-from", files);
+	for (size_t i = 0; i < sizeof reading / sizeof *reading; i++)
+		setup_needs(s, reading[i].id, reading[i].name, files);
+	for (size_t i = 0; i < sizeof naming / sizeof *naming; i++)
+		if (g->kind != GENERATE_NAMES)
+			setup_needs(s, naming[i].id, naming[i].name, files);
 }
 
 static int
@@ -176,16 +191,20 @@ static void
 take_generated(struct setup *s, int id, const struct optscan *o)
 {
 	struct generate *g = &s->job.made;
+	enum generate_kind kind = id == O_RANGE ? GENERATE_RANGE :
+	    id == O_SOURCE ? GENERATE_SOURCE : GENERATE_NAMES;
 
-	if (g->kind != GENERATE_NONE && (g->kind == GENERATE_RANGE) !=
-	    (id == O_RANGE))
-		refuse("--range and --source exclude each other");
-	if (id == O_SOURCE)
-		*g = (struct generate){ .kind = GENERATE_SOURCE,
-		    .source = o->value };
+	if (g->kind != GENERATE_NONE && g->kind != kind)
+		refuse("%s and %s exclude each other",
+		    generated[g->kind < kind ? g->kind : kind],
+		    generated[g->kind < kind ? kind : g->kind]);
+	if (kind != GENERATE_RANGE)
+		*g = (struct generate){ .kind = kind, .source = o->value,
+		    .input = &s->job.input };
 	else if (!generate_range(g, o->value))
 		refuse("--range %s: must be A:B, two whole numbers, A not "
 		    "above B", o->value);
+	s->job.input.names = kind == GENERATE_NAMES;
 }
 
 static void
@@ -258,7 +277,8 @@ run_main(const struct cmd *c, int argc, char *argv[])
 			setup_shell(&s.job.finish, o.value);
 		else if (id == O_CHECK_IT)
 			s.po.check = true;
-		else if (id == O_RANGE || id == O_SOURCE)
+		else if (id == O_RANGE || id == O_SOURCE ||
+		    id == O_NAMES)
 			take_generated(&s, id, &o);
 		else if (id == O_SAMPLE)
 			take_sample(&s, &o);
@@ -285,8 +305,10 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	    "--decompress", true)) != 0 ||
 	    (status = check_source(&s.job.made)) != 0)
 		return status;
-	if (s.job.made.kind == GENERATE_NONE)
+	if (s.job.made.kind == GENERATE_NONE || s.job.input.names)
 		setup_input(&s, o.operands, o.noperands);
+	if (s.job.input.names)
+		s.job.made.n = s.job.input.n;
 	return setup_run(&s);
 }
 
@@ -296,8 +318,6 @@ const struct cmd run_cmd = {
 	"them by key.",
 	"the whole job: map, sort, reduce",
 	opts,
-	"examples:\n"
-	"  mr run -m \"tr : '\\n'\" -r 'uniq -c' /etc/passwd\n"
-	"  mr run -m 'grep -h root' --ok-exit 1 /etc/passwd /etc/group\n",
+	"example: mr run -m \"tr : '\\n'\" -r 'uniq -c' /etc/passwd\n",
 	false,
 };

@@ -397,6 +397,8 @@ setup_input(struct setup *s, char *const *names, int n)
 		    '\0');
 	else if (n == 0 && s->ninputs == 0)
 		files_add(in, "-");
+	if (in->names)
+		files_check_names(in, s->job.shape.fmt.delim);
 	files_check(in);
 	if (!form_is_plain(&s->job.form) || s->job.form.header != HEADER_NONE)
 		files_unpack_in_order(in);

@@ -143,6 +143,8 @@ add_generated(struct taskenv *e, size_t *n, const struct split *s)
 		    (unsigned long long)e->nrecords));
 		return;
 	}
+	if (g->kind == GENERATE_NAMES)
+		return;
 	add(e, n, xasprintf("MR_RANGE_START=%lld",
 	    generate_index(g, s->off)));
 	add(e, n, xasprintf("MR_RANGE_END=%lld",

@@ -428,11 +428,11 @@ make_input(struct worker *w, const struct task_msg *t, struct reader *r,
 	store_empty(&w->made);
 	store_pick(&w->made, 0, &at);
 	*r = (struct reader){ .job = job, .split = t->split, .fd = -1 };
-	if (job->made.kind == GENERATE_RANGE) {
+	if (job->made.kind != GENERATE_SOURCE) {
 		struct buf b = {0};
 
-		generate_record(&job->made, &t->split, job->shape.fmt.delim,
-		    &b);
+		generate_records(&job->made, &t->split,
+		    job->shape.fmt.delim, &b);
 		store_append(&w->made, &at, b.p, b.len);
 		buf_free(&b);
 	} else if (!run_source(w, t, &t->split, &w->made, &at, reply)) {

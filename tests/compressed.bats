@@ -387,7 +387,6 @@ refused_as_cut() {
 }
 
 @test "--decompress with --names, or of no subcommand but run, is refused" {
-	needs_option --names
 	echo x >f
 	expect 2 mr run --names --decompress auto -m 'touch ran' f
 	says 'decompress has no effect'

@@ -203,3 +203,74 @@ tree() {
 		prints_nothing
 	done
 }
+
+# ------------------------------------------------------------------- names
+
+@test "--names: the names are the records, and nothing is opened" {
+	tree
+	mkfifo fifo		# would be waited for
+	seq 5 | gzip >d/x.gz
+	printf '%s\n' d/a-c d/x.gz d/z fifo d/z >want
+	needs strace
+	expect 0 strace -f -e trace=openat -o ../trace "$MR" run --names -m cat d fifo d/z
+	prints want
+	! grep -E 'openat\(.*(fifo|d/z|x.gz)"' ../trace
+	reference want >sorted
+	expect 0 mr run --names -r cat d fifo d/z
+	prints sorted
+	expect 0 mr run --names d fifo d/z
+	prints want
+	printf '%s\n' fifo d/z >list
+	expect 0 mr run --names --files-from list -m 'tac'
+	prints list
+	expect 0 mr run --names --recursive -R 2 -r cat d
+	find d -name '[._]*' -prune -o -type f -print | sort >want
+	prints want
+}
+
+@test "--names: up to 256 tasks, or -N names each, without the name of a file" {
+	mkdir d
+	for i in $(seq 100 199); do : >d/$i; done
+	m='wc -l; echo ${MR_INPUT_FILE-none} ${MR_RANGE_START-none}'
+	expect 0 mr run --names -m "$m" d
+	[ "$(grep -c '^1$' ../out)" -eq 100 ]
+	[ "$(grep -c '^none none$' ../out)" -eq 100 ]
+	expect 0 mr run --names -N 30 -m 'wc -l' d
+	printf '%s\n' 30 30 30 10 >want
+	prints want
+	expect 0 mr run --names --dry-run -N 30 d
+	grep -q '^map task 3: names: d/190 and 9 more$' ../out
+	expect 123 mr run --names -N 60 -m 'exit 4' d
+	says 'input names: d/1[06]0 and (59|39) more$'
+	expect 0 mr run --names -m 'cat; echo x >>ran' --files-from /dev/null
+	[ "$(wc -l <ran)" -eq 1 ]
+}
+
+@test "--names: what cannot be a record, or is missing, is refused" {
+	name=$'new\nline'
+	: >"$name"
+	: >f
+	expect 2 mr run --names -m 'touch ran' f "$name"
+	says '^mr: new\\x0[aA]line: its name is no record'
+	expect 0 mr run -z --names -m cat "$name" f
+	printf 'new\nline\0f\0' >want
+	prints want
+	expect 2 mr run --names -m 'touch ran' f missing
+	says '^mr: missing: No such file'
+	expect 2 mr run --names -m 'touch ran' </dev/null
+	says '^mr: --names: standard input has no name'
+	[ ! -e ran ]
+}
+
+@test "--names excludes what it can have no use for" {
+	: >f
+	for option in --whole-file --pack '--decompress auto' '-L 2' \
+	    '--header skip' '--block-size 1K' '--recstart x'; do
+		# shellcheck disable=SC2086
+		expect 2 mr run --names $option -m 'touch ran' f
+		says "^mr: ${option%% *} has no effect without files that are read"
+	done
+	expect 2 mr run --names --range 1:2 -m 'touch ran'
+	says '^mr: --range and --names exclude each other'
+	[ ! -e ran ]
+}
