@@ -60,8 +60,8 @@ inputs() {
 	reference want >sorted
 	while IFS='|' read -r suffix pack _; do
 		for f in one two three; do
-			$pack <$f >$f.$suffix
-			$pack <$f >$suffix-by-any-name-$f.txt
+			$pack <$f >$f."$suffix"
+			$pack <$f >"$suffix"-by-any-name-$f.txt
 		done
 		for files in "one.$suffix two.$suffix three.$suffix" \
 		    "one two.$suffix three" "$suffix-by-any-name-one.txt two \
@@ -86,8 +86,8 @@ inputs() {
 	inputs
 	mkdir d
 	while IFS='|' read -r suffix pack _; do
-		{ $pack <one; $pack <two; $pack <three; } >d/all.$suffix
-		expect 0 mr run -m cat d/all.$suffix
+		{ $pack <one; $pack <two; $pack <three; } >d/all."$suffix"
+		expect 0 mr run -m cat d/all."$suffix"
 		prints want
 		cat want >>whole
 	done < <(codecs)
@@ -174,7 +174,8 @@ inputs() {
 	seq 300 | sed 's/^/>/; s/$/\nACGT\nAC/' >fa
 	for f in a b h1 h2 fa; do gzip -c $f >$f.gz; done
 	while IFS='|' read -r files options; do
-		plain=$files packed=$(sed 's/[a-z0-9]*/&.gz/g' <<<"$files")
+		plain="$files "
+		packed=${plain// /.gz }
 		# shellcheck disable=SC2086
 		expect 0 mr run $options -m 'sed 1s/^/^/' $plain
 		cp ../out want
@@ -209,22 +210,22 @@ refused_as_cut() {
 	while IFS='|' read -r suffix pack readers; do
 		$pack <one >m1
 		$pack <two >m2
-		cat m1 m2 >all.$suffix
+		cat m1 m2 >all."$suffix"
 		size=$(wc -c <m1)
 		for reader in $readers; do
 			command -v "$reader" >/dev/null || continue
 			only "$reader"
-			privately 0 mr run all.$suffix
+			privately 0 mr run all."$suffix"
 			cmp ../out <(cat one two)
 			# The second member's first bytes, and some others.
 			for at in $((size - 3)) $((size + 1)) $((size + 2)) \
 			    $((size + 3)) $((size + 4)) $((size + 9)) \
-			    $((size + 20)) $(($(wc -c <all.$suffix) - 1)); do
-				head -c "$at" all.$suffix >cut
-				refused_as_cut cut "$reader"
+			    $((size + 20)) $(($(wc -c <all."$suffix") - 1)); do
+				head -c "$at" all."$suffix" >short
+				refused_as_cut short "$reader"
 			done
-			{ cat all.$suffix; echo garbage; } >more
-			refused_as_cut more "$reader"
+			{ cat all."$suffix"; echo garbage; } >longer
+			refused_as_cut longer "$reader"
 			{ cat m1; printf X; tail -c +2 m2; } >damaged
 			refused_as_cut damaged "$reader"
 			{ cat m1; head -c 30 m2; printf 'XXXXXX'; tail -c +37 m2; } >damaged

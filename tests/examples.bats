@@ -185,3 +185,71 @@ near() {
 		-r "$integrate/reduce.awk" >other
 	near other
 }
+
+# ---------------------------------------------------------- inverted index
+
+# source_tree: the sources of mr itself, as src.
+source_tree() {
+	local top=$BATS_TEST_DIRNAME/..
+
+	index=$top/examples/inverted-index
+	mkdir -p src/man
+	cp "$top"/*.[ch] "$top/Makefile" src
+	cp "$top"/man/*.[17] src/man
+	cp -R "$top/tests/contract" "$top/examples" src
+	cp "$top"/tests/*.bats src
+	find src -name '[._]*' -prune -o -type f -print | LC_ALL=C sort >files
+	[ "$(wc -l <files)" -gt 80 ]
+}
+
+# postings: lines NAME TAB FILE:LINE of all that the list files names, by
+# coreutils and grep alone.
+postings() {
+	while read -r file; do
+		LC_ALL=C grep -noaE '[A-Za-z0-9_]+' "$file" |
+			sed -nE "s|^([0-9]+):([A-Za-z_].*)|\\2$tab$file:\\1|p"
+	done <files | LC_ALL=C sort -s -t "$tab" -k1,1 | uniq
+}
+
+@test "inverted-index: every name of a source tree with all its lines" {
+	source_tree
+	postings >want
+	[ "$(wc -l <want)" -gt 20000 ]
+	for options in '' '-j 3 -S 8M' '-R 4'; do
+		# shellcheck disable=SC2086
+		mr run $options --recursive --whole-file -m "$index/map.awk" \
+			-r "$index/reduce.awk" src >got
+		awk -F "$tab" '{ for (i = 2; i <= NF; i++) print $1 "\t" $i }' \
+			got | cmp - want
+		cut -f 1 got | LC_ALL=C sort -uc
+	done
+	grep -q "^main${tab}.*${tab}src/mr.c:[0-9]*" got
+}
+
+@test "inverted-index: compressed files keep their names and lines" {
+	source_tree
+	mkdir plain packed
+	cp src/*.c plain
+	for file in plain/*; do
+		gzip <"$file" >"packed/${file##*/}"
+	done
+	for dir in plain packed; do
+		mr run --whole-file -m "$index/map.awk" -r "$index/reduce.awk" \
+			"$dir" | sed "s,$dir/,,g" >"$dir.index"
+	done
+	[ -s plain.index ]
+	cmp plain.index packed.index
+}
+
+@test "inverted-index: README.md's commands run, and agree without mr" {
+	source_tree
+	cp "$index"/* .
+	sed -n 's/^    //p' README.md >all
+	[ "$(wc -l <all)" -eq 6 ]
+	sed -n '1,3p' all >with
+	sh -e with >out
+	grep -q '^src/mr.c:[0-9]*$' out
+	grep -qE '^[0-9]{4,} [a-z]' out
+	sed -n '4,6p' all >without
+	sh -e without | cmp - index
+}

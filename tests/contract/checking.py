@@ -144,7 +144,7 @@ def check_failed(job, where, got):
     old = read_file(os.path.join(where, "out/result"))
     if job.out_operand >= 0:
         op = job.operands[job.out_operand]
-        if read_file(os.path.join(where, op.name)) != op.data:
+        if read_file(os.path.join(where, op.name)) != op.stored():
             complaints.append("a failed job changed %r" % op.name)
     elif old not in (None, OLD):
         complaints.append("a failed job left an output file: " + show(old))

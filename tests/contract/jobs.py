@@ -56,6 +56,8 @@ class Job:
     sample: str = ""            # --sample, of the seed:
     seed: int = 0
     range: tuple = ()           # --range, instead of operands: from, to, -N
+    names: bool = False         # --names
+    listed: bool = False        # --files0-from
     source: bool = False        # --source, which prints the operands
     nofile: int = 0             # ulimit -n, if not 0
 
@@ -86,6 +88,8 @@ def whole_of(job):
         each = each or max(1, -(-(b - a) // 256))
         return b"".join(b"%d\t%d" % (i, min(i + each, b)) + job.eor
                         for i in range(a, b, each))
+    if job.names:
+        return b"".join(n + job.eor for n in names_of(job))
     out = []
     for op in job.operands:
         inner = sorted(op.members, key=lambda m: os.fsencode(m.name))
@@ -94,6 +98,16 @@ def whole_of(job):
     if job.sample:
         out = sample_of(job, out)
     return b"".join(out)
+
+
+def names_of(job):
+    """The names of all files, in their order."""
+    out = []
+    for op in job.operands:
+        name = os.fsencode(op.name)
+        out += sorted(name + b"/" + os.fsencode(m.name)
+                      for m in op.members) or [name]
+    return out
 
 
 def mix(x):
@@ -307,7 +321,14 @@ def make_run(rng, job, total, text, big, maponly):
         job.unordered = True
     if total and rng.random() < 0.05:
         o.append(["--nonempty"])
+    if any("/" in m.name for op in job.operands for m in op.members):
+        o.append(["--recursive"])
+    if any(op.codec and op.how.startswith("stdin") for op in job.operands):
+        o.append(["--decompress=auto"])
     job.options[0] = o
+    if (job.operands[0].name and rng.random() < 0.1 and
+            all(op.how != "fd" for op in job.operands)):
+        job.listed = True
     x = rng.random()
     if x < 0.08 and not {"--whole-file", "--nonempty"} & {w[0] for w in o}:
         job.sample = rng.choice(("0.5%", "10%", "50%", "99.9%", "100%", "1",
@@ -315,13 +336,21 @@ def make_run(rng, job, total, text, big, maponly):
         job.seed = rng.choice((0, 1, 2, 2 ** 64 - 1))
     elif x < 0.13:
         generated(rng, job)
+    elif x < 0.17 and all(op.how in ("file", "dir") for op in job.operands):
+        job.names = all(job.eor not in n for n in names_of(job))
+        if job.names:
+            job.out_operand = -1
+            job.options[0] = [w for w in o if not w[0].startswith(
+                ("--block-size", "--whole-file", "--pack", "--nonempty"))]
 
 
 def generated(rng, job):
     """Makes of a job one whose input is in no file."""
     job.out_operand = -1
     job.options[0] = [w for w in job.options[0] if not w[0].startswith(
-        ("--block-size", "--whole-file", "--pack", "--nonempty"))]
+        ("--block-size", "--whole-file", "--pack", "--nonempty",
+         "--recursive", "--decompress"))]
+    job.listed = False
     if rng.random() < 0.5:
         a = rng.choice((0, 1, -3, 12345, -2 ** 63))
         job.operands = []
@@ -332,7 +361,7 @@ def generated(rng, job):
     for i, op in enumerate(job.operands):
         op.data = b"".join([op.data] + [complete(m.data, job.eor)
                                         for m in op.members])
-        op.how, op.name, op.members = "file", "s%d" % i, []
+        op.how, op.name, op.members, op.codec = "file", "s%d" % i, [], ""
 
 
 def make_map(rng, job, total, text, big, maponly):

@@ -1,6 +1,10 @@
 """Records, keys, and the operands that hold them."""
+import bz2
 import dataclasses
+import gzip
+import lzma
 import os
+import shutil
 
 # What the file of a stdin-offset begins with; it was read already.
 PAST = b"past\n"
@@ -18,6 +22,22 @@ class Operand:
     name: str
     data: bytes = b""
     members: list = dataclasses.field(default_factory=list)
+    codec: str = ""             # it is compressed by this
+
+    def stored(self):
+        """The bytes of the file; what is compressed has two members."""
+        if not self.codec:
+            return self.data
+        half = len(self.data) // 2
+        return b"".join(PACK[self.codec](d) for d in (self.data[:half],
+                                                      self.data[half:]))
+
+
+# Those for which there is a program, which is what mr uses.
+PACK = {name: pack for name, pack in (("gzip", gzip.compress),
+                                      ("bzip2", bz2.compress),
+                                      ("xz", lzma.compress))
+        if shutil.which(name)}
 
 
 def complete(data, eor):
@@ -158,6 +178,7 @@ def scatter(rng, recs, eor, n):
     return pieces
 
 
+SUBDIRS = ("s/", "a b/", "s/t/", "g-/")
 NAMES = ("f%d", "f%d", "f%d", "a b%d", "$(id)%d", "-n%d", "'%d", "\n%d", "*%d")
 
 
@@ -192,5 +213,12 @@ def make_operands(rng, recs, eor, dirs):
             m = [n % j for j, n in enumerate(rng.sample(NAMES, 3))]
             op.members = [Operand("file", x, d) for x, d in
                           zip(m, scatter(rng, records_of(data, eor), eor, 3))]
+            if rng.random() < 0.5:
+                op.members[1].name = rng.choice(SUBDIRS) + m[1]
         ops.append(op)
+    if dirs and PACK and rng.random() < 0.3:
+        for op in ops:
+            for o in op.members or [op]:
+                if rng.random() < 0.5:
+                    o.codec = rng.choice(tuple(PACK))
     return ops

@@ -54,22 +54,27 @@ def set_up(job, where):
         if op.how == "dir":
             os.mkdir(path)
             for m in op.members:
-                write_file(os.path.join(path, m.name), m.data)
+                to = os.path.join(path, m.name)
+                os.makedirs(os.path.dirname(to), exist_ok=True)
+                write_file(to, m.stored())
             write_file(os.path.join(path, ".hidden"), b"hidden\n")
             write_file(os.path.join(path, "_SUCCESS"), b"skipped\n")
         elif op.how == "file":
-            write_file(path, op.data)
+            write_file(path, op.stored())
         elif op.how == "stdin-offset":
             write_file(os.path.join(where, "stdin.data"),
-                       PAST + op.data)
+                       PAST + op.stored())
         elif op.how.startswith("stdin"):
-            write_file(os.path.join(where, "stdin.data"), op.data)
+            write_file(os.path.join(where, "stdin.data"), op.stored())
         else:
-            write_file(path + ".data", op.data)
+            write_file(path + ".data", op.stored())
             if op.how == "fifo":
                 os.mkfifo(path)
     if job.out == "file" and job.out_operand < 0 and job.old:
         write_file(os.path.join(where, "out/result"), OLD)
+    if job.listed:
+        write_file(os.path.join(where, "list"), b"\0".join(
+            os.fsencode(op.name) for op in job.operands))
     write_file(os.path.join(where, "whole"), whole_of(job))
     text = "export LC_ALL=C TMPDIR=reftmp\n%s\n" % reference(job)
     write_file(os.path.join(where, "reference.sh"), os.fsencode(text))
@@ -122,12 +127,12 @@ def run_mr(job, where, mr, timeout):
                  path], stderr=subprocess.DEVNULL))
         elif op.how == "fd":
             r, w = os.pipe()
-            feeders.append(Feeder(w, op.data, len(op.data)))
+            feeders.append(Feeder(w, op.stored(), len(op.data)))
             passed.append(r)
             name = "/dev/fd/%d" % r
         elif op.how == "stdin-pipe":
             stdin, w = os.pipe()
-            feeders.append(Feeder(w, op.data, len(op.data)))
+            feeders.append(Feeder(w, op.stored(), len(op.data)))
         elif op.how.startswith("stdin"):
             stdin = os.open(os.path.join(where, "stdin.data"), os.O_RDONLY)
             if op.how == "stdin-offset":

@@ -71,6 +71,10 @@ def stages(job, names):
         o += ["--seed=%d" % job.seed] * (job.seed > 0)
     if job.range or job.source:
         return [["mr", job.kind, *o, *generated_options(job)]]
+    if job.names:
+        o.append("--names")
+    if job.listed:
+        return [["mr", job.kind, *o, "--files0-from=list"]]
     if any(n.startswith("-") and n != "-" for n in names):
         return [["mr", job.kind, *o, "--", *names]]
     if job.fold:
