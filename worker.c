@@ -367,6 +367,7 @@ run_source(struct worker *w, const struct task_msg *t,
     const struct split *split, struct store *store, struct place *to,
     struct reply_msg *reply)
 {
+	static const struct format text = { .delim = '\n' };
 	struct limits limits = w->job->limits;
 	struct command cmd;
 	struct attempt a;
@@ -377,6 +378,8 @@ run_source(struct worker *w, const struct task_msg *t,
 	memset(limits.ok, 0, sizeof limits.ok);
 	limits.ok[0] = true;
 	a.limits = &limits;
+	if (split == NULL)
+		a.fmt = &text;	/* a number, whatever its records are */
 	a.sink.store = store;
 	a.sink.place = to;
 	a.src.kind = SOURCE_EMPTY;

@@ -176,13 +176,12 @@ near() {
 	sh -e build
 	for map in ./map "$integrate/map.awk"; do
 		mr run -j 1 --range 0:9000000 -m "$map" \
-			-r "$integrate/reduce.awk" >want
+			--agg 'sum 2' >want
 		near want
 		mr run -j 3 -R 2 --range 0:9000000 -m "$map" \
-			-r "$integrate/reduce.awk" | cmp - want
+			--agg 'sum 2' | cmp - want
 	done
-	mr run -N 1000000 --range 0:9000000 -m ./map \
-		-r "$integrate/reduce.awk" >other
+	mr run -N 1000000 --range 0:9000000 -m ./map --agg 'sum 2' >other
 	near other
 }
 
