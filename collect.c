@@ -161,7 +161,9 @@ collect_new(const struct shape *shape, struct store *store,
 	c->seed[0] = random_seed();
 	c->seed[1] = random_seed() | 1;
 	c->always = debug_word("group");
-	c->never = debug_word("nogroup");
+	/* Without keys in them, ikeys of a command's parts are all equal. */
+	c->never = debug_word("nogroup") ||
+	    (shape->key == KEY_PART_ONLY && shape->part_cmd != NULL);
 	c->at_once = debug_word("switch");
 	c->nojoin = debug_word("nojoin");
 	choose_way(c, !c->never);
@@ -444,6 +446,83 @@ write_entries(struct collect *c, const struct entry *e, size_t n)
 	return distinct;
 }
 
+/* The key of an entry, for a command that deals it. */
+static const unsigned char *
+entry_text(const struct collect *c, const struct entry *e, size_t *len)
+{
+	const unsigned char *v = entry_key(c->arena, e);
+	bool noval;
+
+	if (ikey_has_key(&c->shape)) {
+		*len = entry_klen(e) - 4;
+		return v + 4;
+	}
+	if (e->klen & ENTRY_GROUP) {
+		const struct group *g = (const void *)(c->arena + e->off);
+		uint64_t head;
+
+		v = c->arena + g->first;
+		v += varint_get(v, c->arena + c->cap, &head);
+		*len = (size_t)(head >> 2) - 1;
+	} else {
+		v = entry_value(c, e, len, &noval);
+	}
+	*len = key_length(&c->shape.fmt, v, *len);
+	return v;
+}
+
+/* Whether a sorted entry's key is another one than that before it. */
+static bool
+other_text(const struct collect *c, const struct entry *e, size_t i)
+{
+	const unsigned char *p, *q;
+	size_t n, m;
+
+	if (i == 0)
+		return true;
+	p = entry_text(c, e + i, &n);
+	q = entry_text(c, e + i - 1, &m);
+	return n != m || (n > 0 && memcmp(p, q, n) != 0);
+}
+
+/* Sorted entries come into the order of the parts that a command says, and
+ * their ikeys get the numbers.  The result is in tmp. */
+static struct entry *
+ask_parts(struct collect *c, struct entry *e, struct entry *tmp, size_t n)
+{
+	const struct shape *s = &c->shape;
+	struct partcmd *p = partcmd_new(c->store, s->part_cmd, s->nparts,
+	    s->fmt.delim);
+	uint32_t *at = xzalloc((size_t)s->nparts + 1, sizeof *at), part = 0;
+	const unsigned char *key;
+	size_t len;
+
+	for (size_t i = 0; i < n; i++)
+		if (other_text(c, e, i)) {
+			key = entry_text(c, e + i, &len);
+			partcmd_key(p, key, len);
+		}
+	partcmd_run(p);
+	for (size_t i = 0; i < n; i++) {
+		if (other_text(c, e, i)) {
+			key = entry_text(c, e + i, &len);
+			part = partcmd_next(p, key, len);
+		}
+		e[i].prefix = part;
+		at[part + 1]++;
+	}
+	partcmd_end(p);
+	for (uint32_t i = 0; i < s->nparts; i++)
+		at[i + 1] += at[i];
+	for (size_t i = 0; i < n; i++) {
+		store_be32(c->arena + (entry_key(c->arena, e + i) - c->arena),
+		    (uint32_t)e[i].prefix);
+		tmp[at[e[i].prefix]++] = e[i];
+	}
+	free(at);
+	return tmp;
+}
+
 /* Sorts the entries from number lo up to hi and writes them as a run. */
 static void
 write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
@@ -456,6 +535,8 @@ write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
 	tmp = (struct entry *)(void *)(c->arena +
 	    (c->fill + 15) / 16 * 16);
 	e = radix_sort(e, tmp, n, c->arena);
+	if (c->shape.part_cmd != NULL)
+		e = ask_parts(c, e, tmp, n);
 	runw_begin(c->writer, c->used + c->used / 8);
 	distinct = write_entries(c, e, n);
 	runw_end(c->writer, &run);

@@ -322,7 +322,8 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 		d->outbytes = r->stats.out;
 	} else {
 		d->outbytes += r->stats.out;
-		if (r->hot_weight > d->weight / 10) {
+		if (r->hot_weight > d->weight / 10 ||
+		    r->hot_weight > d->weight / d->nparts) {
 			buf_printf(&d->hot, "%s", d->hot.len > 0 ? ", " : "");
 			buf_escaped(&d->hot, hot->p, hot->len);
 			buf_printf(&d->hot, " (%llu %%)", (unsigned long long)

@@ -29,7 +29,9 @@ ikey_build(const struct shape *s, struct record *r, struct buf *b, size_t slack)
 
 	buf_reset(b);
 	if (s->nparts > 0) {
-		store_be32(part, partition_of(r->key, r->klen, s->nparts));
+		/* A command's number is put in later (collect.c). */
+		store_be32(part, s->part_cmd != NULL ? 0 :
+		    partition_of(r->key, r->klen, s->nparts));
 		buf_put(b, part, 4);
 	}
 	if (s->key == KEY_DEFS)

@@ -326,6 +326,7 @@ struct shape {
 	struct format fmt;
 	enum key_shape key;
 	uint32_t nparts;	/* 0: the ikey begins with no partition */
+	const char *part_cmd;	/* which numbers it; NULL: the hash does */
 	struct keys *keys;	/* KEY_DEFS */
 };
 enum { RECORD_BATCH = 64 };
@@ -671,6 +672,15 @@ void run_index_read(const struct store *, const struct run *,
     struct run_index *);
 void run_index_free(struct run_index *);
 size_t run_index_find(const struct run_index *, const void *, size_t);
+
+/* --------------------------------------------------------- partcmd.c */
+struct partcmd;
+struct partcmd *partcmd_new(const struct store *, const char *line,
+    uint32_t nparts, unsigned char delim);
+void partcmd_key(struct partcmd *, const void *, size_t);
+void partcmd_run(struct partcmd *);
+uint32_t partcmd_next(struct partcmd *, const void *, size_t);
+void partcmd_end(struct partcmd *);
 
 /* ----------------------------------------------------------- merge.c */
 struct item {
@@ -1306,7 +1316,7 @@ enum {				/* ids of options that several share */
 	O_ZERO, O_BLOCK, O_OUTPUT, O_OUTDIR, O_OVERWRITE, O_REDUCERS,
 	O_QUIET, O_VERBOSE, O_PROGRESS, O_DRY_RUN, O_OK_EXIT, O_NONEMPTY,
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
-	O_KEY,
+	O_KEY, O_PARTITION,
 	O_TAG, O_ENV, O_SHIP, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM, O_DECOMPRESS,
@@ -1348,6 +1358,8 @@ enum {				/* ids of options that several share */
     "with --per-key: the key as the first record", 0 }
 #define OPT_KEYDEF { O_KEY, 'k', "key", "KEYDEF", \
     "order of keys, then of their records: 1,1n or 2,2r", 0 }
+#define OPT_PARTITION { O_PARTITION, 0, "partition", "HOW", \
+    "range, hash, or a CMD that numbers keys", 0 }
 #define OPT_BLOCK { O_BLOCK, 0, "block-size", "SIZE", \
     "input bytes of a task (default: by the input)", 0 }, \
     { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }
@@ -1389,6 +1401,7 @@ struct setup {
 	const char *list;	/* of --files-from or --files0-from */
 	bool given[O_OWN];	/* options, by id */
 	struct buf recstart, recend;
+	const char *partition;		/* as given, or NULL */
 };
 void setup_begin(struct setup *, const char *what);
 bool setup_option(struct setup *, int id, const struct optscan *);
@@ -1398,6 +1411,7 @@ void setup_form(struct setup *);
 void setup_keys(struct setup *);
 void setup_aggregate(struct setup *);
 void setup_no_command(const struct setup *, const char *lacks);
+void setup_partition(struct setup *);
 void setup_input(struct setup *, char *const *names, int n);
 void setup_shell(struct command *, const char *line);
 void setup_argv(struct command *, char **argv);

@@ -17,10 +17,14 @@
 
 #define PART_PER_KEY ((uint64_t)4 * KiB)	/* where starting commands counts */
 
-struct cut {			/* a key at which a part may begin */
+/* A key at which a part may begin.  How the keys of a block lie between its
+ * first and that of the next block is not known: half of it is taken to be at
+ * either. */
+struct cut {
 	const unsigned char *key;
 	size_t len;
-	uint64_t weight;	/* of the block that begins there */
+	uint64_t begins;	/* weight of the block that begins there */
+	uint64_t ends;		/* of the one that ends there */
 	uint64_t below;		/* of all before it */
 };
 
@@ -30,6 +34,22 @@ by_key(const void *a, const void *b)
 	const struct cut *x = a, *y = b;
 
 	return key_compare(x->key, x->len, y->key, y->len);
+}
+
+/* The keys of a run's index, behind v; returns how many. */
+static size_t
+index_keys(const struct run_index *ix, struct cut *v)
+{
+	for (size_t j = 0; j < ix->n; j++) {
+		v[j] = (struct cut){ ix->keys.p + ix->keyoff[j],
+		    ix->keyoff[j + 1] - ix->keyoff[j], ix->weight[j], 0, 0 };
+		/* Blocks of one key do not reach the next. */
+		if (j > 0 && by_key(v + j - 1, v + j) != 0) {
+			v[j].ends = v[j - 1].begins / 2;
+			v[j - 1].begins -= v[j].ends;
+		}
+	}
+	return ix->n;
 }
 
 /* All keys of the indexes, in order, each once.  The caller frees them. */
@@ -44,25 +64,58 @@ candidates(const struct driver *d, size_t *count)
 		n += d->index[i].n;
 	v = xrealloc(NULL, n, sizeof *v);
 	n = 0;
-	for (size_t i = 0; i < d->nruns; i++) {
-		const struct run_index *ix = d->index + i;
-
-		for (size_t j = 0; j < ix->n; j++)
-			v[n++] = (struct cut){ ix->keys.p + ix->keyoff[j],
-			    ix->keyoff[j + 1] - ix->keyoff[j], ix->weight[j],
-			    0 };
-	}
+	for (size_t i = 0; i < d->nruns; i++)
+		n += index_keys(d->index + i, v + n);
 	if (n > 0)
 		qsort(v, n, sizeof *v, by_key);
 	for (size_t i = 0; i < n; i++) {
+		uint64_t ends = v[i].ends, begins = v[i].begins;
+
 		if (k == 0 || by_key(v + k - 1, v + i) != 0) {
 			v[k] = v[i];
 			v[k++].below = below;
 		}
-		below += v[i].weight;
+		v[k - 1].below += ends;
+		below += ends + begins;
 	}
 	*count = k;
 	return v;
+}
+
+static uint64_t
+weight_at(const struct cut *v, size_t n, size_t i, uint64_t all)
+{
+	return (i + 1 < n ? v[i + 1].below : all) - v[i].below;
+}
+
+/* Lets a key that is more than an even part count as one, so that the other
+ * parts share evenly what is left.  Returns what all weigh then. */
+static uint64_t
+cap_weights(struct cut *v, size_t n, uint64_t all, uint64_t parts)
+{
+	uint64_t even = all / parts, last, sum = 0;
+
+	do {
+		uint64_t rest = all, left = parts;
+
+		for (size_t i = 0; i < n; i++) {
+			uint64_t w = weight_at(v, n, i, all);
+
+			if (w > even && even > 0) {
+				rest -= w;
+				left--;
+			}
+		}
+		last = even;
+		even = rest / left;
+	} while (even < last);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t w = weight_at(v, n, i, all);
+
+		v[i].below = sum;
+		sum += w < last || last == 0 ? w : last;
+	}
+	return sum;
 }
 
 /* Bounds of parts whose records, by weight, are as even as the indexes let
@@ -73,15 +126,16 @@ cut_evenly(struct driver *d, uint64_t parts)
 	static const unsigned char nothing[] = "";
 	size_t n, at = 0, last = 0;
 	struct cut *v = candidates(d, &n);
+	uint64_t all = cap_weights(v, n, d->weight, parts);
+	uint64_t below = 0;	/* the last cut */
 
 	d->cuts = xzalloc(parts, sizeof *d->cuts);
 	for (uint64_t p = 1; p < parts; p++) {
-		uint64_t want = (uint64_t)((double)d->weight * (double)p /
-		    (double)parts);
+		uint64_t want = below + (all - below) / (parts - p + 1);
 
-		while (at < n && v[at].below < want)
+		while (at < n && (at <= last || v[at].below < want))
 			at++;
-		if (at > last && at < n && want - v[at - 1].below <
+		if (at > last + 1 && at < n && want - v[at - 1].below <
 		    v[at].below - want)
 			at--;
 		last = at;
@@ -92,6 +146,7 @@ cut_evenly(struct driver *d, uint64_t parts)
 				d->cuts[p].lo = d->cuts[p].hi = nothing;
 			break;
 		}
+		below = v[at].below;
 		d->cuts[p - 1].hi = d->cuts[p].lo = v[at].key;
 		d->cuts[p - 1].hilen = d->cuts[p].lolen = v[at].len;
 	}
@@ -169,8 +224,14 @@ parts_give(struct driver *d, unsigned who, uint32_t part)
 			at = run_index_find(ix, b->lo, b->lolen);
 			r.begin = ix->off[at > 0 ? at - 1 : 0];
 		}
-		if (b->hi != NULL)
-			r.end = ix->off[run_index_find(ix, b->hi, b->hilen)];
+		if (b->hi != NULL) {
+			at = run_index_find(ix, b->hi, b->hilen);
+			/* Several entries may be of one packed block. */
+			while (at > 0 && at < ix->n &&
+			    ix->off[at] == ix->off[at - 1])
+				at++;
+			r.end = ix->off[at];
+		}
 		if (r.begin >= r.end)
 			continue;
 		buf_put(&payload, &r, sizeof r);

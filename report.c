@@ -321,7 +321,8 @@ report_summary(const struct driver *d)
 	if (job->shape.key == KEY_DEFS)
 		keys_complain(&job->keys, &job->shape.fmt);
 	if (d->hot.len > 0)
-		say("keys with over 10 %% of the bytes: %.*s",
+		say("keys with over %.3g %% of the bytes: %.*s",
+		    d->nparts > 10 ? 100 / (double)d->nparts : 10.0,
 		    (int)d->hot.len, d->hot.p);
 }
 

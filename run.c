@@ -47,6 +47,7 @@ static const struct opt opts[] = {
 	{ O_SAMPLE, 0, "sample", "N|P%", "only N records, or part of them",
 	    0 },
 	{ O_SEED, 0, "seed", "N", "others of them (default 0)", 0 },
+	OPT_PARTITION,
 	OPT_FORM, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR,
 	OPT_SORTING, OPT_TASKS,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
@@ -69,7 +70,7 @@ check_hadoop(int argc, char *argv[])
 		{ "-files", "--ship PATH" },
 		{ "-numReduceTasks", "-R N" },
 		{ "-cmdenv", "--env N=V" },
-		{ "-combiner", "--combine CMD" }, { "-partitioner", "not there" },
+		{ "-combiner", "--combine CMD" }, { "-partitioner", "--partition CMD" },
 		{ "-inputformat", "not there" }, { "-outputformat", "not there" },
 		{ "-jobconf", "an option of its own (mr run --help)" },
 	};
@@ -88,7 +89,8 @@ check_effects(const struct setup *s)
 	static const struct { int id; const char *name; } sorting[] = {
 		{ O_BATCH, "--batch-size" },
 		{ O_COMPRESS, "--compress-program" },
-		{ O_KEY, "-k" }, { O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
+		{ O_KEY, "-k" }, { O_PARTITION, "--partition" },
+		{ O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
 	};
 	const struct job *job = &s->job;
 
@@ -297,6 +299,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	setup_form(&s);
 	setup_aggregate(&s);
 	setup_keys(&s);
+	setup_partition(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.combine, "--combine", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||

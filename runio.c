@@ -18,9 +18,9 @@
  * bytes stored and by bytes when replayed, so that the index can cut a run
  * of any size into even parts.
  *
- * A run on disk can be compressed: then a block is up to 1 MiB, it is
- * compressed by itself, and its two lengths (raw, compressed; 32 bits, big
- * endian) stand before it.
+ * A run on disk can be compressed: then about 1 MiB of blocks is compressed
+ * together, and two lengths (raw, compressed; 32 bits, big endian) stand
+ * before it.  All of these blocks begin where they do, says the index.
  *
  * Life of a writer: runw_new; for each run runw_begin, then for each group
  * in key order runw_key and its items, then runw_end; runw_free.  A value
@@ -36,7 +36,7 @@ enum {
 	BLOCK_LEAST = 1 * KiB, BLOCK_MOST = 64 * KiB,
 	BLOCK_PACKED = 1 * MiB,
 	WEIGHT_LEAST = 4 * KiB,
-	FRACTION = 256,		/* a block is so much of the run so far */
+	FRACTION = 512,		/* a block is so much of the run so far */
 	COLLAPSE = 128,		/* longest value that is kept as value, count */
 };
 _Static_assert(SINGLE_KEY <= 127 && SINGLE_VALUE < 0x7fff, "fit their head");
@@ -168,24 +168,19 @@ block_begin(struct run_writer *w)
 		w->block_limit = BLOCK_LEAST;
 	if (w->block_limit > BLOCK_MOST)
 		w->block_limit = BLOCK_MOST;
-	if (w->packed)
-		w->block_limit = BLOCK_PACKED;
 	if (w->block_limit < 8 * w->key.len)
 		w->block_limit = 8 * w->key.len;
-	w->weight_limit = w->packed ? UINT64_MAX : w->run.weight / FRACTION;
+	w->weight_limit = w->run.weight / FRACTION;
 	if (w->weight_limit < WEIGHT_LEAST)
 		w->weight_limit = WEIGHT_LEAST;
 }
 
 static void
-block_end(struct run_writer *w)
+block_pack(struct run_writer *w)
 {
 	struct buf packed = {0};
 	unsigned char head[8];
 
-	index_put(w, w->block_weight);
-	if (!w->packed)
-		return;
 	if (store_pack(w->store, w->compress, false, w->out.p, w->out.len,
 	    &packed) == -1)
 		die("--compress-program %s failed", w->compress);
@@ -197,6 +192,14 @@ block_end(struct run_writer *w)
 	store_append(w->store, &w->run.at, packed.p, packed.len);
 	buf_free(&packed);
 	buf_reset(&w->out);
+}
+
+static void
+block_end(struct run_writer *w)
+{
+	index_put(w, w->block_weight);
+	if (w->packed && w->out.len >= BLOCK_PACKED)
+		block_pack(w);
 }
 
 static void
@@ -296,6 +299,12 @@ settle(struct run_writer *w, bool ends)
 		    w->last_noval);
 		w->last_count = 0;
 		return;
+	}
+	if (!w->in_group && w->block_weight > 0 &&
+	    count * (w->shown + w->last_len) >= w->weight_limit) {
+		/* So much of one key must not count as of those before. */
+		block_end(w);
+		block_begin(w);
 	}
 	room_for_item(w);
 	item_head(w, w->last_len, w->last_noval, count > 1);
@@ -420,6 +429,8 @@ runw_end(struct run_writer *w, struct run *run)
 		block_end(w);
 	if (!w->packed)
 		flush(w);
+	else if (w->out.len > 0)
+		block_pack(w);
 	w->run.data = w->run.at.len;
 	store_append(w->store, &w->run.at, w->index.p, w->index.len);
 	store_keep(w->store, &w->run.at);

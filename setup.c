@@ -155,6 +155,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_FIELDS:
 		job->shape.fmt.fields = (uint32_t)opt_count(o, 1, 1000000);
 		break;
+	case O_PARTITION:
+		s->partition = o->value;
+		break;
 	case O_KEY:
 		keys_add(&job->keys, o->value);
 		break;
@@ -324,6 +327,30 @@ setup_form(struct setup *s)
 	if (!s->given[O_RECEND])
 		buf_put(&s->recend, &job->form.delim, 1);
 	form_set_pattern(&job->form, s->recend, s->recstart);
+}
+
+/* How records are dealt into parts; after setup_keys. */
+void
+setup_partition(struct setup *s)
+{
+	struct shape *shape = &s->job.shape;
+	const char *how = s->partition;
+
+	if (how == NULL || strcmp(how, "range") == 0)
+		return;
+	if (s->job.out != OUT_DIR)
+		refuse("--partition %s needs -O DIR: its parts are no sorted "
+		    "whole", how);
+	if (s->po.reducers == 0)
+		refuse("--partition %s needs -R N: how many parts?", how);
+	if (shape->key == KEY_PLAIN)
+		shape->key = KEY_PART;
+	shape->nparts = (uint32_t)s->po.reducers;
+	if (strcmp(how, "hash") == 0)
+		return;
+	if (strspn(how, " \t\n") == strlen(how))
+		refuse("--partition needs range, hash or a command");
+	shape->part_cmd = how;
 }
 
 /* What -k means where records have groups. */

@@ -1,5 +1,8 @@
 /* shuffle.c - mr shuffle: one stream into N files, partitioned by the hash
- * of the key (partition.c); each keeps the order of the input. */
+ * of the key (partition.c) or by a command; each keeps the order of the
+ * input. */
+
+#include <string.h>
 
 #include "mr.h"
 
@@ -7,7 +10,7 @@ static const struct opt opts[] = {
 	{ O_REDUCERS, 'R', "reducers", "N", "how many files", 0 },
 	{ O_OUTDIR, 'O', "output-dir", "DIR", "where: part-00000 ...", 0 },
 	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made", 0 },
-	OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
+	OPT_PARTITION, OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
 	OPT_SORTING, OPT_TALK,
 	{ 0, 0, NULL, NULL, NULL, 0 },
 };
@@ -29,8 +32,12 @@ shuffle_main(const struct cmd *c, int argc, char *argv[])
 		    "stream are what mr sort makes");
 	if (s.po.reducers == 0)
 		refuse("-R N is needed: how many files?");
+	if (s.partition != NULL && strcmp(s.partition, "range") == 0)
+		refuse("--partition range would sort the records; mr run "
+		    "-r cat -R N -O DIR does");
 	s.job.shape.key = KEY_PART_ONLY;
 	s.job.shape.nparts = (uint32_t)s.po.reducers;
+	setup_partition(&s);
 	setup_input(&s, o.operands, o.noperands);
 	return setup_run(&s);
 }

@@ -178,6 +178,8 @@ tab=$'\t'
 	says '^mr: -k has no effect without -r CMD'
 	expect 2 mr reduce --grouped -k 1,1 cat </dev/null
 	says '^mr reduce: -k has no effect without order'
+	expect 2 mr run --agg count -k 1,1 in
+	says '^mr: --agg and -k exclude each other$'
 }
 
 @test "no group is cut, however many records and orders within it" {
@@ -233,7 +235,7 @@ tab=$'\t'
 }
 
 @test "-v names the key, not what it is sorted by" {
-	{ yes "hot${tab}x" | head -n 1000; seq 100; } >in
+	{ seq 1000 | sed "s/^/hot$tab/"; seq 100; } >in
 	mr run -v -k 1,1r -k 2,2n -r cat in 2>err >/dev/null
 	grep -E 'hot \(9[0-9] %\)' err
 }

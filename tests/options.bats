@@ -324,6 +324,8 @@ belongs() {
 		-r CMD|--compress-program gzip -m 'touch ran'
 		-r CMD|-t , -m 'touch ran'
 		-r CMD|--key-fields 2 -m 'touch ran'
+		-r CMD|-k 1,1 -m 'touch ran'
+		-r CMD|--partition hash -m 'touch ran'
 		-r CMD or -O DIR|-R 2 -m 'touch ran'
 		-O DIR|--overwrite -m 'touch ran'
 		-O DIR|--overwrite -m 'touch ran' -o out

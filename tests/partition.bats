@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The hash that deals keys into parts is fixed for ever: what these tests
-# expect may never change.
+# Parts: by ranges, by a command, and by the hash that is fixed for ever: what
+# these tests expect of it may never change.
 load helper
 load failure
 
@@ -129,4 +129,182 @@ modulo() {
 		mr shuffle $options -R 7 -O parts <in
 		diff -r -x _mr want parts
 	done
+}
+
+# ------------------------------------------------- parts of mr run
+
+# even SIZE DIR...: no part has over 10 % more than its share, or less.
+even() {
+	ls -l "$2"/part-* | awk -v n="$1" '{ size[NR] = $5; sum += $5 }
+		END {
+			for (i = 1; i <= NR; i++)
+				if (size[i] < .9 * sum / n ||
+				    size[i] > 1.1 * sum / n) {
+					print "part " i ": " size[i] " of " sum
+					bad = 1
+				}
+			exit bad || NR != n
+		}'
+}
+
+@test "ranges are even to 10 %, whatever keys, memory and compression" {
+	awk 'BEGIN { srand(7)
+		for (i = 0; i < 120000; i++)
+			print int(rand() * 1e9) "\tvalue " i }' >unique
+	# Few keys in all records, and a long common beginning.
+	awk 'BEGIN { srand(8)
+		for (i = 0; i < 200000; i++)
+			print "a/long/way/to/" int(rand() ^ 2 * 3000) "\t1" }' >few
+	for in in unique few; do
+		for options in '-j 2' '-j 1 -S 4M' '-S 4M --batch-size 2' \
+		    '-S 4M --compress-program gzip' '-k 1,1r -k 2,2' \
+		    "-m 'cat'"; do
+			eval "mr run $options -r cat -R 8 -O parts $in"
+			even 8 parts || { echo "$in $options"; return 1; }
+			rm -r parts
+		done
+	done
+	mr run -R 40 -r cat -O parts unique
+	even 40 parts
+}
+
+@test "one large key leaves the other parts even, and -v names it" {
+	{
+		yes 'large key	1' | head -n 60000
+		awk 'BEGIN { for (i = 0; i < 60000; i++) print "k" i "\t1" }'
+	} >in
+	mr run -v -r cat -R 5 -O parts in 2>err
+	grep -E 'large key \([56][0-9] %\)' err
+	# It is alone but for what shares its block, and the rest is even.
+	ls -l parts/part-* | awk '$5 > 600000 { large++; next }
+		{ size[NR] = $5; sum += $5; n++ }
+		END { for (i in size) if (size[i] < .8 * sum / n ||
+			size[i] > 1.2 * sum / n) bad = 1
+			exit bad || large != 1 }'
+	# A share that is large only because there are many parts.
+	rm -r parts
+	{ yes 'some key	1' | head -n 4000; seq 100000; } >in
+	mr run -v -r cat -R 30 -O parts in 2>err
+	grep -E 'over 3.33 % .*some key \([0-9] %\)' err
+}
+
+@test "-R N makes N parts, also of less than N keys, and of nothing" {
+	printf 'b\t1\na\t2\n' >in
+	for how in range hash 'cut -c1 | tr ab 01'; do
+		for input in in /dev/null; do
+			mr run -r cat -R 7 --partition "$how" -O parts "$input"
+			cat parts/part-* | sort | cmp - <(sort "$input")
+			[ "$(ls -d parts/part-*)" = \
+				"$(printf 'parts/part-%05d\n' {0..6})" ]
+			rm -r parts
+		done
+	done
+	mr run -m cat -R 7 -O parts in
+	[ "$(ls -d parts/part-* | wc -l)" -eq 7 ]
+}
+
+@test "map-only output is one part, however many tasks, if it is small" {
+	seq 100000 >in
+	mr run -m cat --block-size 10K -O parts in
+	[ "$(ls parts/part-*)" = parts/part-00000 ]
+	cmp in parts/part-00000
+	mr run -m cat --block-size 10K -R 3 -O three in
+	cat three/part-* | cmp - in
+	even 3 three
+}
+
+@test "--partition hash deals as mr shuffle does, each part in key order" {
+	random_records 2000 >in
+	mr shuffle -R 5 -O shuffled in
+	for options in '-j 1' '-j 3 --block-size 2K' \
+	    '-S 4M --batch-size 2 --block-size 1K'; do
+		# shellcheck disable=SC2086
+		mr run $options --partition hash -R 5 -r cat -O parts in
+		for part in shuffled/part-*; do
+			sort -s -t "$(printf '\t')" -k 1,1 "$part" |
+				cmp - "parts/${part##*/}"
+		done
+		rm -r parts
+	done
+}
+
+@test "--partition CMD: the number that it prints is the part" {
+	seq 3000 | awk '{ print $1 * 7919 % 3000 "\t" NR }' >in
+	for options in '' '-j 1 -S 4M' '-k 1,1nr' '-k 1,1 -k 2,2nr -j 3'; do
+		# shellcheck disable=SC2086
+		mr run $options -R 3 -r cat -O parts --block-size 3K \
+			--partition "awk '{ print \$1 % ENVIRON[\"MR_REDUCERS\"] }'" in
+		for i in 0 1 2; do
+			# shellcheck disable=SC2086
+			awk -v i=$i '$1 % 3 == i' in | mr sort --key-fields 1 \
+				${options:--k 1,1} | cmp - "parts/part-0000$i"
+		done
+		rm -r parts
+	done
+	# Once a key, and no more than it is told to have.
+	yes same | head -n 5000 >in
+	mr run -R 2 -r cat -O parts -j 1 --partition 'tee keys | sed s/.*/1/' in
+	[ "$(cat keys)" = same ]
+	cmp parts/part-00001 in
+	# The order of the input is kept by mr shuffle.
+	printf '%s\n' b a c b a >in
+	mr shuffle -R 2 --partition "tr abc 010" -O dealt in
+	printf '%s\n' a c a | cmp - dealt/part-00000
+	printf '%s\n' b b | cmp - dealt/part-00001
+}
+
+@test "a wrong number, too few or too many, or a failure ends the job" {
+	seq 0 3 >in
+	while IFS='|' read -r command why; do
+		for sub in 'run -r cat' shuffle; do
+			# shellcheck disable=SC2086
+			expect 1 mr $sub -R 4 -O parts --partition "$command" in
+			says "^mr.*: --partition .*$why"
+			[ ! -e parts ]
+		done
+	done <<-'EOF'
+		sed s/2/4/|'4' for the key '2'.* 0 to 3
+		sed s/2/-1/|'-1' for the key '2'
+		sed s/2/x/|'x' for the key '2'
+		sed s/2/1.0/|'1.0' for the key '2'
+		sed s/2//|'' for the key '2'
+		tr '\n' '\0'|for the key '0'
+		sed 1d|prints 3 numbers for 4 keys
+		sed -n 1p|prints 1 number for 4 keys
+		cat; echo 1|more than a number a key.* 4
+		cat; exit 3|it has failed
+		exec ./none|it has failed
+		kill -KILL $$|it has failed
+	EOF
+}
+
+@test "parts that are no sorted whole want -O and -R" {
+	echo >in
+	for how in hash 'sed s/.*/0/'; do
+		expect 2 mr run -r cat -R 2 --partition "$how" in
+		says '^mr: --partition .* needs -O DIR'
+		expect 2 mr run -r cat -R 2 -o out --partition "$how" in
+		says 'needs -O DIR'
+		expect 2 mr run -r cat -O parts --partition "$how" in
+		says 'needs -R N'
+	done
+	expect 2 mr run -m cat -R 2 -O parts --partition hash in
+	says 'no effect without -r CMD'
+	expect 2 mr run -r cat -R 2 -O parts --partition ' ' in
+	says 'range, hash or a command'
+	expect 2 mr shuffle -R 2 -O parts --partition range in
+	says 'mr run -r cat'
+	expect 0 mr run -r cat --partition range in
+	prints in
+}
+
+@test "an interrupt ends a command of --partition that hangs" {
+	echo >in
+	mr run -r cat -R 2 -O parts --partition 'touch asked; exec sleep 1000' \
+		in 2>err &
+	wait_until test -e asked
+	kill -TERM $!
+	wait $! || status=$?
+	[ "$status" -eq 143 ]
+	[ ! -e parts ]
 }

@@ -1,8 +1,8 @@
 """What is wrong with the outcome of a job."""
 import os
 
-from jobs import whole_of
-from records import key_of, records_of
+from jobs import part_of, whole_of
+from records import complete, key_of, records_of
 from running import OLD, read_file, write_file
 
 def show(record):
@@ -68,6 +68,8 @@ def check_shuffle(job, parts):
     for i, part in enumerate(parts):
         for r in records_of(part, job.eor):
             k = key_of(r, job.sep, job.fields)
+            if part_of(job, k) != i:
+                return ["a key in part %d: %s" % (i, show(k))]
             if home.setdefault(k, i) != i:
                 return ["a key in parts %d and %d: %s" % (home[k], i, show(k))]
     want = [[] for _ in parts]
@@ -78,6 +80,17 @@ def check_shuffle(job, parts):
         want[home[k]].append(r + job.eor)
     return ["part %d: %s" % (i, difference(b"".join(w), p, job.eor))
             for i, (w, p) in enumerate(zip(want, parts)) if b"".join(w) != p]
+
+
+def check_parts(job, parts, want):
+    """Each key is in its part, and each part is in the order of the whole."""
+    recs = records_of(want, job.eor)
+    for i, part in enumerate(parts):
+        due = b"".join(r + job.eor for r in recs if i == part_of(
+            job, key_of(r, job.sep, job.fields)))
+        if due != complete(part, job.eor):
+            return ["part %d: %s" % (i, difference(due, part, job.eor))]
+    return []
 
 
 def check(job, where, statuses, reference_status):
@@ -99,6 +112,8 @@ def check(job, where, statuses, reference_status):
         parts, odd = parts_of(job, where)
         complaints += odd
         got = b"".join(parts)
+        if job.partition and job.reducer == "cat" and not job.per_key:
+            complaints += check_parts(job, parts, want)
         if job.kind == "shuffle":
             want = got
             complaints += check_shuffle(job, parts)
@@ -115,7 +130,7 @@ def check(job, where, statuses, reference_status):
         left -= {"result"}
     if want_status == 0:
         write_file(os.path.join(where, "got"), got)
-        if job.unordered:
+        if job.unordered or job.partition:
             want, got = (b"".join(sorted(r + job.eor for r in records_of(
                 x, job.eor))) for x in (want, got))
         if got != want:

@@ -72,6 +72,7 @@ def smaller(job):
                          ("flaky", ""), ("parts", 0), ("finish", ""),
                          ("combine", ""),
                          ("out", "stdout"), ("keys", ((), ())),
+                         ("partition", ""),
                          ("mapper", "cat"), ("reducer", "cat"),
                          ("mapper", None)):
         old = getattr(job, field)

@@ -51,6 +51,7 @@ class Job:
     keys: tuple = ((), ())
     orders: str = ""            # letters that the data suit
     combine: str = ""
+    partition: str = ""
     finish: str = ""
     per_key: str = ""           # how the reducer gets its key: env or stdin
     sample: str = ""            # --sample, of the seed:
@@ -274,6 +275,27 @@ def key_defs(rng, job):
     job.keys = (tuple(lead), tuple(inner))
 
 
+def partition(rng, job):
+    """Perhaps other parts than ranges."""
+    if job.out == "dir" and not job.finish and rng.random() < 0.5:
+        # Both numbers end as records do.
+        job.partition = rng.choice(("hash", perl(
+            job, "print length($_) % $ENV{MR_REDUCERS}")))
+        job.parts = job.parts or rng.randint(1, 20)
+
+
+def part_of(job, key):
+    """The number of a key's part, where ranges do not decide it."""
+    if job.partition not in ("", "hash"):
+        return len(key) % job.parts
+    h = 0xcbf29ce484222325
+    for byte in key:
+        h = (h ^ byte) * 0x100000001b3 % 2 ** 64
+    h ^= h >> 32
+    h = h * 0xd6e8feb86659fd93 % 2 ** 64
+    return (h ^ h >> 32) % job.parts
+
+
 def per_key(rng, job, text):
     """Perhaps a reducer that is run for each key, where that is not long."""
     recs = records_of(whole_of(job), job.eor)
@@ -317,6 +339,8 @@ def make_run(rng, job, total, text, big, maponly):
     if not maponly or job.out == "dir" and not job.finish:
         if rng.random() < 0.5:
             job.parts = rng.randint(1, 20)
+    if not maponly:
+        partition(rng, job)
     if job.out == "stdout" and not job.finish and rng.random() < 0.05:
         job.unordered = True
     if total and rng.random() < 0.05:
@@ -456,6 +480,7 @@ def make_reduce(rng, job, total, text, big, maponly):
 def make_shuffle(rng, job, total, text, big, maponly):
     job.parts = rng.randint(1, 20)
     job.out = "dir"
+    partition(rng, job)
     job.options[0] = common_options(rng)
 
 

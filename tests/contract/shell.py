@@ -48,6 +48,8 @@ def stages(job, names):
     o += flat(job.options[0]) + job.flags
     if job.parts:
         o.append("-R%d" % job.parts)
+    if job.partition:
+        o += ["--partition", job.partition]
     if job.out == "dir":
         o += ["-O", "out/parts"]
     elif job.out == "file" and job.out_operand >= 0:
