@@ -45,6 +45,8 @@ clean_up(void)
 		return;
 	the_driver = NULL;
 	progress_end(&d->bar);
+	if (d->job->shared != NULL)
+		d->job->shared->stream = 0;
 	stream_close(d->stream);
 	d->stream = NULL;
 	if (d->w != NULL)

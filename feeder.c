@@ -10,7 +10,6 @@
  * feeder_wait, or a poll; at the end feeder_end.  feeder_stop whenever no more
  * of it is wanted, and at last. */
 
-#define _GNU_SOURCE		/* pipe2, F_SETPIPE_SZ */
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <errno.h>
@@ -60,9 +59,6 @@ feeder_start(struct feeder *f, const struct decoder *d, char *const *envp,
 	for (int i = 0; i < 2; i++)
 		fcntl(out[i], F_SETFD, FD_CLOEXEC);
 	fcntl(out[0], F_SETFL, fcntl(out[0], F_GETFL) | O_NONBLOCK);
-#if LINUX
-	fcntl(out[0], F_SETPIPE_SZ, (int)(256 * KiB));	/* or as it is */
-#endif
 	sp.out = out[1];
 	sp.err = f->err;
 	sp.path = proc_lookup(d->command.argv[0], path, sizeof path);

@@ -118,13 +118,13 @@ static char **
 read_directory(struct input *in, const char *dir, size_t *n)
 {
 	DIR *d = opendir(dir);
-	size_t cap = 0, len = strlen(dir);
+	size_t cap = 0, count = 0, len = strlen(dir);
 	char **names = NULL;
 	struct dirent *e;
 
-	*n = 0;
 	if (d == NULL) {
 		complain(in, dir, strerror(errno));
+		*n = 0;
 		return NULL;
 	}
 	while ((errno = 0, e = readdir(d)) != NULL) {
@@ -135,18 +135,19 @@ read_directory(struct input *in, const char *dir, size_t *n)
 			continue;
 		is_dir = fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
 		    S_ISDIR(st.st_mode);
-		if (*n == cap) {
-			cap = grown(cap, *n + 1);
+		if (count == cap) {
+			cap = grown(cap, count + 1);
 			names = xrealloc(names, cap, sizeof *names);
 		}
-		names[(*n)++] = xasprintf("%s%s%s%s", dir, dir[len - 1] == '/'
+		names[count++] = xasprintf("%s%s%s%s", dir, dir[len - 1] == '/'
 		    ? "" : "/", e->d_name, is_dir ? "/" : "");
 	}
 	if (errno != 0)
 		complain(in, dir, strerror(errno));
 	closedir(d);
-	if (*n > 0)
-		qsort(names, *n, sizeof *names, by_bytes);
+	if (names != NULL)
+		qsort(names, count, sizeof *names, by_bytes);
+	*n = count;
 	return names;
 }
 

@@ -926,6 +926,7 @@ struct shared_worker {
 };
 struct shared {
 	volatile struct pause_clock clock;
+	volatile int32_t stream;	/* process group that feeds the driver */
 	struct shared_worker worker[];
 };
 enum task_kind {
@@ -1128,6 +1129,7 @@ struct stream *stream_open(const char *name, const struct format *,
 void stream_unpack(struct stream *, const struct decoder *, bool look,
     const char *dir);
 int stream_fd(const struct stream *);
+pid_t stream_group(const struct stream *);
 void stream_set_block(struct stream *, size_t);
 int stream_read(struct stream *, struct split *, struct buf *before,
     struct buf *why);

@@ -402,6 +402,7 @@ plan_read(struct driver *d)
 	struct split s;
 	int got = stream_read(d->stream, &s, &d->before, &why);
 
+	d->job->shared->stream = (int32_t)stream_group(d->stream);
 	if (got == -2)
 		die_errno("%s", name);
 	if (got == -3)

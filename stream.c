@@ -84,6 +84,13 @@ stream_fd(const struct stream *s)
 	return unpack_fd(&s->in);
 }
 
+/* The process group of the program that it comes through, or 0. */
+pid_t
+stream_group(const struct stream *s)
+{
+	return s->in.feeder.pid;
+}
+
 /* Makes later blocks larger: the first are small, so that work starts
  * early. */
 void

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,6 +91,7 @@ tidy_up(void)
 	struct worker *w = the_worker;
 
 	proc_kill_children();
+	proc_kill_group(w->job->shared->stream, SIGKILL);
 	scratch_remove(w->job->scratch, -1);
 	if (w->job->outscratch != NULL)
 		scratch_remove(w->job->outscratch, -1);

@@ -455,10 +455,15 @@ refused_as_cut() {
 				esac
 			done
 		done
-		rm -f up
-		start mr run --decompress "$hang" <f
-		wait_until test -e up
-		kill -TERM "$JOB"
-		ends 143
+		for signal in TERM KILL; do
+			rm -f up
+			start mr run --decompress "$hang" <f
+			wait_until test -e up
+			kill -"$signal" "$JOB"
+			case $signal in
+			TERM) ends 143 ;;
+			KILL) ends 137 ;;
+			esac
+		done
 	done
 }
