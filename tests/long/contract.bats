@@ -7,10 +7,10 @@ contract() {
 	"$BATS_TEST_DIRNAME/../contract/contract.py" "$@"
 }
 
-@test "thousands of random jobs print what coreutils print" {
-	contract --jobs 1500 --shrink 60
+@test "hundreds of random jobs print what coreutils print" {
+	contract --jobs 800 --shrink 60
 }
 
 @test "random jobs that spill and merge print what coreutils print" {
-	contract --big --jobs 300 --shrink 60
+	contract --big --jobs 120 --shrink 60
 }
