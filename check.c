@@ -2,20 +2,13 @@
  * of them, on a sample of its input.
  *
  * Each rule is tried in the plainest way: the command runs over the sample
- * as a whole, and over the same cut in pieces, and must print the same.  A
- * command runs from file to file, one at a time, in this process; nothing of
- * the machinery of a job is used but the environment of tasks, so that what
- * is found is the command's own doing.
+ * as a whole, and over the same cut in pieces, and must print the same.
  *
  * When pieces make a difference, each of their cuts is tried alone until one
  * does: the record behind it is what is reported. */
 
-#include <sys/wait.h>
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "mr.h"
 
@@ -28,12 +21,9 @@ enum {
 
 struct check {
 	struct job *job;
-	struct taskenv env;
-	int in, out, err;	/* files without a name */
-	int lock;		/* of the scratch directory */
-	struct split split;	/* what the map command is told of */
+	struct trial trial;
 	struct buf head;	/* of a file, with --header repeat */
-	uint64_t runs, records;
+	uint64_t records;
 	uint64_t seed;
 	bool found;
 };
@@ -43,109 +33,6 @@ chance(struct check *c, uint64_t below)
 {
 	c->seed = c->seed * 6364136223846793005u + 1442695040888963407u;
 	return (c->seed >> 33) % below;
-}
-
-/* ---- running commands */
-
-static struct check *the_check;	/* for clean-up at death */
-
-/* Leaves nothing behind. */
-static void
-leave(void)
-{
-	struct check *c = the_check;
-
-	the_check = NULL;
-	if (c == NULL)
-		return;
-	proc_kill_strays(c->job->id);
-	scratch_remove(c->job->scratch, c->lock);
-}
-
-static void
-wait_for(pid_t pid, int *status)
-{
-	while (proc_wait(pid, status, WNOHANG) == 0) {
-		int sig = proc_signal();
-
-		if (sig != 0) {
-			proc_kill_group(pid, SIGKILL);
-			proc_wait(pid, status, 0);
-			leave();
-			proc_end_by(sig < 0 ? -sig : sig);
-		}
-		proc_poll(NULL, 0, 100000000);
-	}
-	proc_kill_group(pid, SIGKILL);
-}
-
-/* The command does not work on the sample as it is: no more can be said. */
-static _Noreturn void
-cannot_run(struct check *c, const struct command *cmd, const char *phase,
-    int status)
-{
-	struct buf b = {0};
-	off_t end = lseek(c->err, 0, SEEK_END);
-	char name[32];
-
-	buf_printf(&b, "%s: %s command ", diag_name, phase);
-	buf_escaped(&b, cmd->shown, strlen(cmd->shown));
-	if (WIFSIGNALED(status))
-		buf_printf(&b, ": killed by %s on the sample\n",
-		    signal_name(WTERMSIG(status), name, sizeof name));
-	else
-		buf_printf(&b, ": exit status %d on the sample\n",
-		    WEXITSTATUS(status));
-	if (end > 0 && end < 64 * KiB) {
-		unsigned char *p = buf_reserve(&b, (size_t)end);
-		ssize_t n = pread_full(c->err, p, (size_t)end, 0);
-
-		b.len += n > 0 ? (size_t)n : 0;
-	}
-	diag_write(b.p, b.len);
-	leave();
-	exit(WIFSIGNALED(status) ? EXIT_KILLED : EXIT_TASK);
-}
-
-static void
-run(struct check *c, const struct command *cmd, const char *phase,
-    uint32_t attempt, const void *key, size_t klen, const void *in,
-    size_t len, struct buf *out)
-{
-	const struct task_name who = { .phase = phase, .attempt = attempt,
-	    .later = strcmp(phase, "map") != 0 };
-	struct spawn sp = { .argv = cmd->argv, .in = c->in, .out = c->out,
-	    .err = c->err,
-	    .as_limit = c->job->limits.task_memory };
-	int status = 0;
-	off_t end;
-	pid_t pid;
-
-	if (ftruncate(c->in, 0) == -1 || ftruncate(c->out, 0) == -1 ||
-	    ftruncate(c->err, 0) == -1 ||
-	    pwrite_full(c->in, in, len, 0) == -1 ||
-	    lseek(c->in, 0, SEEK_SET) == -1 ||
-	    lseek(c->out, 0, SEEK_SET) == -1 ||
-	    lseek(c->err, 0, SEEK_SET) == -1)
-		die_errno("temporary data");
-	sp.envp = taskenv_set(&c->env, &who, &c->split);
-	sp.dir = c->env.workdir;
-	if (key != NULL)
-		sp.envp = taskenv_key(&c->env, key, klen);
-	errno = proc_spawn(&sp, &pid);
-	if (errno != 0)
-		die_errno("%s", cmd->shown);
-	wait_for(pid, &status);
-	c->runs++;
-	if (WIFSIGNALED(status) || !c->job->limits.ok[WEXITSTATUS(status)])
-		cannot_run(c, cmd, phase, status);
-	end = lseek(c->out, 0, SEEK_END);
-	if (end > 0 && pread_full(c->out, buf_reserve(out, (size_t)end),
-	    (size_t)end, 0) != end)
-		die_errno("temporary data");
-	out->len += (size_t)end;
-	if (end > 0 && out->p[out->len - 1] != c->job->shape.fmt.delim)
-		buf_put(out, &c->job->shape.fmt.delim, 1);
 }
 
 /* A phase over the records from number i up to j. */
@@ -161,7 +48,7 @@ map_stage(struct check *c, const struct lines *l, size_t i, size_t j,
 
 	buf_put(&b, c->head.p, c->head.len);
 	buf_put(&b, l->b.p + at, lines_at(l, j) - at);
-	run(c, &c->job->map, "map", attempt, NULL, 0, b.p, b.len, out);
+	trial_run(&c->trial, &c->job->map, "map", attempt, NULL, 0, b.p, b.len, out);
 	buf_free(&b);
 }
 
@@ -192,7 +79,7 @@ one_key(struct check *c, const struct lines *l, size_t i, size_t j,
 			at++;
 		buf_put(&b, l->b.p + at, l->end[i] - at);
 	}
-	run(c, &c->job->reduce, "reduce", attempt, c->job->key_on_stdin ?
+	trial_run(&c->trial, &c->job->reduce, "reduce", attempt, c->job->key_on_stdin ?
 	    NULL : key, klen, b.p, b.len, out);
 	buf_free(&b);
 }
@@ -204,7 +91,7 @@ reduce_stage(struct check *c, const struct lines *l, size_t i, size_t j,
 	size_t at = lines_at(l, i), k;
 
 	if (!c->job->per_key) {
-		run(c, &c->job->reduce, "reduce", attempt, NULL, 0,
+		trial_run(&c->trial, &c->job->reduce, "reduce", attempt, NULL, 0,
 		    l->b.p + at, lines_at(l, j) - at, out);
 		return;
 	}
@@ -393,7 +280,7 @@ combine(struct check *c, const struct lines *l, size_t i, size_t j,
 
 		lines_find(&part, delim);
 		lines_sort(&part, &c->job->shape);
-		run(c, &c->job->combine, "combine", 0, NULL, 0, part.b.p,
+		trial_run(&c->trial, &c->job->combine, "combine", 0, NULL, 0, part.b.p,
 		    part.b.len, &got);
 		buf_free(&part.b);
 		part.b = got;
@@ -459,45 +346,21 @@ try_order(struct check *c, const struct lines *sorted, const struct buf *want)
 	lines_free(&l);
 }
 
-static void
-begin(struct check *c)
-{
-	struct job *job = c->job;
-
-	proc_driver_signals();
-	snprintf(job->id, sizeof job->id, "check-%ld-%04x", (long)getpid(),
-	    (unsigned)(random_seed() & 0xffff));
-	scratch_sweep(job->tmpdirs[0]);
-	job->scratch = scratch_name(job->tmpdirs[0]);
-	if (scratch_make(job->scratch, &c->lock) == -1)
-		die_errno("cannot write in %s (-T DIR chooses another)",
-		    job->tmpdirs[0]);
-	the_check = c;
-	diag_at_death = leave;
-	taskenv_begin(&c->env, job, 0);
-	c->in = store_open_temp(job->tmpdirs[0]);
-	c->out = store_open_temp(job->tmpdirs[0]);
-	c->err = store_open_temp(job->tmpdirs[0]);
-	if (c->in == -1 || c->out == -1 || c->err == -1)
-		die_errno("%s: cannot make a temporary file",
-		    job->tmpdirs[0]);
-}
-
 /* Looks at the commands of a job and reports the first that breaks a rule.
  * cut: there may be more than one reduce task.  Returns the exit status. */
 int
 check_run(struct job *job, bool cut)
 {
-	struct check c = { .job = job, .lock = -1, .seed = random_seed() };
+	struct check c = { .job = job, .seed = random_seed() };
 	struct lines mapped = {0}, l = {0};
 	struct buf reduced = {0}, out = {0};
 	size_t n = job->input.n < FILES_MOST ? job->input.n : FILES_MOST;
 
-	begin(&c);
+	trial_begin(&c.trial, job);
 	for (size_t i = 0; i < n && !c.found; i++) {
 		lines_sample(&l, job, job->input.files + i, job->whole_file ?
 		    SIZE_MAX / 2 : SAMPLE / n, &c.head);
-		c.split = (struct split){ .file = (uint32_t)i, .nfiles = 1,
+		c.trial.split = (struct split){ .file = (uint32_t)i, .nfiles = 1,
 		    .len = l.b.len };
 		c.records += l.n;
 		if (job->map.argv != NULL && l.n > 0) {
@@ -524,12 +387,12 @@ check_run(struct job *job, bool cut)
 		if (!c.found && job->shape.key != KEY_DEFS)
 			try_order(&c, &l, &reduced);
 	}
-	leave();
+	trial_end();
 	if (!c.found)
 		printf("no fault found: %llu records of %zu file%s, %llu "
 		    "runs of commands\n", (unsigned long long)c.records, n,
 		    n == 1 ? "" : "s",
-		    (unsigned long long)c.runs);
+		    (unsigned long long)c.trial.runs);
 	lines_free(&l);
 	lines_free(&mapped);
 	buf_free(&reduced);

@@ -1118,6 +1118,21 @@ void lines_sort(struct lines *, const struct shape *);
 void lines_sample(struct lines *, const struct job *, const struct file *,
     size_t most, struct buf *header);
 
+/* ----------------------------------------------------------- trial.c */
+struct trial {
+	struct job *job;
+	struct taskenv env;
+	int in, out, err;	/* files without a name */
+	int lock;		/* of the scratch directory */
+	struct split split;	/* what the map command is told of */
+	uint64_t runs;
+};
+void trial_begin(struct trial *, struct job *);
+void trial_run(struct trial *, const struct command *, const char *phase,
+    uint32_t attempt, const void *key, size_t klen, const void *in,
+    size_t len, struct buf *out);
+void trial_end(void);
+
 /* ----------------------------------------------------------- check.c */
 int check_run(struct job *, bool cut);
 
