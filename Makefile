@@ -27,6 +27,7 @@ OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o setup.o driver.o report.o \
        generate.o sample.o ship.o \
        input.o files.o codec.o ikey.o keyenc.o keyver.o keydef.o \
        partition.o form.o record.o proc.o opt.o \
+       resume.o status.o jobstate.o jobplan.o jobdir.o commit.o counters.o seal.o \
        buf.o util.o diag.o
 
 all: mr

@@ -142,12 +142,39 @@ keep_tail(struct state *s, const unsigned char *p, size_t len)
 	s->tail.len -= i;
 }
 
+/* Takes out of whole lines those that count.  The others are in rest then;
+ * false if there is none, which is quickly seen. */
+static bool
+take_counters(struct state *s, const unsigned char *p, size_t len,
+    struct buf *rest)
+{
+	if (s->a->counters == NULL || memmem(p, len, "reporter:", 9) == NULL)
+		return false;
+	while (len > 0) {
+		size_t n = (size_t)((const unsigned char *)memchr(p, '\n',
+		    len) - p) + 1;
+
+		if (!counters_take(s->a->counters, p, n - 1))
+			buf_put(rest, p, n);
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
 /* Passes on whole lines. */
 static void
 pass_lines(struct state *s, const unsigned char *p, size_t len)
 {
 	const struct attempt *a = s->a;
+	struct buf rest = {0};
 
+	if (take_counters(s, p, len, &rest)) {
+		p = rest.p;
+		len = rest.len;
+	}
+	if (len == 0)
+		goto out;
 	keep_tail(s, p, len);
 	if (a->log != -1)
 		write_full(a->log, p, len);
@@ -168,6 +195,8 @@ pass_lines(struct state *s, const unsigned char *p, size_t len)
 	} else {
 		diag_write(p, len);
 	}
+out:
+	buf_free(&rest);
 }
 
 static void
@@ -640,6 +669,12 @@ turn(struct state *s)
 	size_t n = 0, in = 5, out = 5, err = 5, order = 5, from = 5;
 
 	wait = check_limits(s);
+	if (a->tick != NULL) {
+		int64_t left = a->tick(a->tick_arg);
+
+		if (left >= 0 && (wait < 0 || left < wait))
+			wait = left;
+	}
 	if (s->feed.fd != -1) {
 		p[in = n++] = (struct pollfd){ .fd = s->feed.fd,
 		    .events = s->feed.waiting ? 0 : POLLOUT };

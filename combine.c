@@ -45,14 +45,16 @@ take(void *arg, const struct run *run, bool committed)
 	c->runs[c->n++] = *run;
 }
 
-/* A combiner that sorts in memory bytes.  sock as in struct combiner. */
+/* A combiner that sorts in memory bytes, into a store.  sock as in struct
+ * combiner. */
 struct combiner *
-combine_new(const struct job *job, unsigned me, int sock, size_t memory)
+combine_new(const struct job *job, unsigned me, int sock, size_t memory,
+    struct store *store)
 {
 	struct combiner *c = xzalloc(1, sizeof *c);
 
 	*c = (struct combiner){ .job = job, .me = me, .sock = sock,
-	    .store = job->stores + me };
+	    .store = store };
 	/* Directories of its own: a map command may be using the task's. */
 	taskenv_begin(&c->env, job, me + job->nworkers);
 	c->sorter = collect_new(&job->shape, c->store, (uint16_t)me, memory,
@@ -129,15 +131,19 @@ keys_kept(const struct combiner *c, const struct merge_input *in, size_t n,
     const char *compress, struct buf *key)
 {
 	struct merge_input *out = xzalloc(c->n, sizeof *out);
+	struct run *runs = xzalloc(c->n, sizeof *runs);
 	struct merge *before, *after;
 	const struct shape *shape = &c->job->shape;
 	const unsigned char *p = NULL, *q;
 	size_t plen = 0, qlen;
 	bool kept = true, any = false;
 
-	for (size_t i = 0; i < c->n; i++)
-		out[i] = (struct merge_input){ c->job->stores, c->runs + i, 0,
-		    c->runs[i].data };
+	for (size_t i = 0; i < c->n; i++) {
+		runs[i] = c->runs[i];
+		runs[i].at.store = 0;	/* of the one that is given */
+		out[i] = (struct merge_input){ c->store, runs + i, 0,
+		    runs[i].data };
+	}
 	before = merge_new(in, n, NULL, c->job->worker_memory / 4, compress);
 	after = merge_new(out, c->n, NULL, c->job->worker_memory / 4,
 	    c->job->compress);
@@ -158,6 +164,7 @@ keys_kept(const struct combiner *c, const struct merge_input *in, size_t n,
 	merge_free(before);
 	merge_free(after);
 	free(out);
+	free(runs);
 	return kept;
 }
 

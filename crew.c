@@ -21,6 +21,7 @@ enum {
 	WORKER_LEAST = 4 * MiB,		/* of -S */
 	ARENA_MOST = 64 * MiB,
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
+	FDS_JOBDIR = 10,	/* of them for runs that are read: 2 */
 };
 
 /* Bytes a pipe of a task may have: an ordinary user's pipes share a limit,
@@ -55,6 +56,28 @@ descriptors(void)
 	return r.rlim_cur;
 }
 
+/* How many runs are merged at once: as many as have a window in memory, and
+ * with a job directory a descriptor, as each is in a file of its own. */
+static size_t
+merge_width(const struct driver *d, uint64_t fds)
+{
+	uint64_t n = d->po->batch, spare;
+
+	if (n == 0)
+		n = d->job->worker_memory / MERGE_WINDOW;
+	if (n > 512)
+		n = 512;
+	if (d->job->jobdir != NULL) {
+		spare = FDS_FIXED + FDS_WORKER * d->nw + FDS_JOBDIR - 2;
+		spare = fds > spare ? fds - spare : 0;
+		d->job->jobdir->waiting_most = spare < 512 ?
+		    spare / 8 + 1 : 64;
+		if (n > spare / 4 * 3)
+			n = spare / 4 * 3;
+	}
+	return n < 2 || debug_word("onerun") ? 2 : (size_t)n;
+}
+
 /* Divides -S among workers and opens the stores. */
 void
 crew_new(struct driver *d)
@@ -62,16 +85,22 @@ crew_new(struct driver *d)
 	struct job *job = d->job;
 	uint64_t jobs = d->po->jobs, most = d->po->memory / WORKER_LEAST;
 	uint64_t fds = descriptors(), share, spool = 0;
+	uint64_t least = FDS_LEAST, fixed = FDS_FIXED;
 	bool scarce = fds < FDS_FIXED + 2 * FDS_WORKER;
 
+	if (job->jobdir != NULL) {
+		least += FDS_JOBDIR;
+		fixed += FDS_JOBDIR;
+	}
 	if (jobs > most)
 		jobs = most > 0 ? most : 1;
-	if (fds < FDS_LEAST + (job->combine.argv != NULL))
-		die("too few file descriptors (ulimit -n %llu): 16 are "
-		    "enough", (unsigned long long)fds);
-	if (fds < FDS_FIXED + FDS_WORKER * jobs)
-		jobs = fds > FDS_FIXED + FDS_WORKER ?
-		    (fds - FDS_FIXED) / FDS_WORKER : 1;
+	if (fds < least + (job->combine.argv != NULL))
+		die("too few file descriptors (ulimit -n %llu): %llu are "
+		    "enough", (unsigned long long)fds,
+		    (unsigned long long)least + 2);
+	if (fds < fixed + FDS_WORKER * jobs)
+		jobs = fds > fixed + FDS_WORKER ?
+		    (fds - fixed) / FDS_WORKER : 1;
 	d->nw = (unsigned)jobs;
 	job->nworkers = d->nw;
 	job->limits.pipe_size = pipe_size(d->nw);
@@ -86,6 +115,7 @@ crew_new(struct driver *d)
 	    share - job->worker_memory - MiB : 0;
 	if (debug_word("disk") || scarce)
 		share = 0;
+	job->batch = d->batch = merge_width(d, fds);
 	job->stores = xzalloc(d->nw + 1, sizeof *job->stores);
 	for (unsigned i = 0; i <= d->nw; i++) {
 		uint64_t mem = i < d->nw ? share : spool;
@@ -216,11 +246,17 @@ crew_give(struct driver *d, unsigned who, struct task_msg *msg,
     const struct buf *payload)
 {
 	struct worker_state *w = d->w + who;
+	const struct jobdir *dir = d->job->jobdir;
 
 	output_take_free(d->out, (uint16_t)who, &msg->free);
 	msg->payload = payload != NULL ? (uint32_t)payload->len : 0;
 	w->task = msg->task;
 	w->kind = msg->kind;
+	if (dir != NULL) {
+		msg->map_key = dir->map_key;
+		msg->part_key = dir->part_key;
+		msg->nmaps = dir->nmaps;
+	}
 	/* A worker that is dead already is noticed by its socket. */
 	if (message_send(w->sock, msg, sizeof *msg, payload != NULL ?
 	    payload->p : NULL, msg->payload) == -1 && errno != EPIPE) {

@@ -17,6 +17,7 @@
 const char *diag_name = "mr";
 void (*diag_at_death)(void);
 static bool bar;
+static int copy = -1;
 
 /* From now on (and in processes forked from now on) a progress line may
  * stand on the last line of the terminal that is our standard error. */
@@ -26,17 +27,18 @@ diag_bar(bool on)
 	bar = on;
 }
 
-/* Writes whole lines to standard error.  Failure is ignored: there is
- * nobody left to tell. */
+/* From now on messages are written to fd as well. */
 void
-diag_write(const void *lines, size_t len)
+diag_copy(int fd)
 {
-	const char *p = lines;
+	copy = fd;
+}
 
-	if (bar && write(STDERR_FILENO, "\r\033[K", 4) == -1)
-		return;
+static void
+put(int fd, const char *p, size_t len)
+{
 	while (len > 0) {
-		ssize_t n = write(STDERR_FILENO, p, len);
+		ssize_t n = write(fd, p, len);
 
 		if (n == -1 && errno != EINTR)
 			return;
@@ -45,6 +47,18 @@ diag_write(const void *lines, size_t len)
 			len -= (size_t)n;
 		}
 	}
+}
+
+/* Writes whole lines to standard error.  Failure is ignored: there is
+ * nobody left to tell. */
+void
+diag_write(const void *lines, size_t len)
+{
+	if (copy != -1)
+		put(copy, lines, len);
+	if (bar)
+		put(STDERR_FILENO, "\r\033[K", 4);
+	put(STDERR_FILENO, lines, len);
 }
 
 /* The message as a line, with "NAME: " before it and the error after it.

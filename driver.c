@@ -54,6 +54,17 @@ clean_up(void)
 	output_free(d->out);
 	if (d->job->scratch != NULL)
 		scratch_remove(d->job->scratch, d->lock);
+	if (d->job->jobdir != NULL)
+		scratch_remove(d->job->jobdir->mine, -1);
+	if (d->begun_dir)
+		jobdir_end(d->job->jobdir, d->ending);
+}
+
+/* Whether it is not only for some of its tasks. */
+static bool
+asked_whole(void)
+{
+	return jobplan_ask.kind != ASK_TASKS;
 }
 
 static void
@@ -99,6 +110,7 @@ look_at_signals(struct driver *d)
 	int sig = proc_signal();
 
 	if (sig != 0) {
+		d->ending = 128 + (sig < 0 ? -sig : sig);
 		clean_up();
 		proc_end_by(sig < 0 ? -sig : sig);
 	}
@@ -111,12 +123,13 @@ look_at_signals(struct driver *d)
 
 /* ---- handing out */
 
-/* Whether no task should be handed out now: a filter whose output is not
- * taken, or tasks behind one that ends the job. */
+/* Whether no task should be handed out now: the job has failed, or it is a
+ * filter whose output is not taken, or they are behind one that ends it. */
 static bool
 must_wait(const struct driver *d)
 {
-	if (d->disorder != NO_TASK && d->spans[0].lo > d->disorder)
+	if (d->failed || (d->disorder != NO_TASK &&
+	    d->spans[0].lo > d->disorder))
 		return true;
 	return d->po->filter && output_waiting(d->out) > WAITING_MOST &&
 	    (d->phase != TASK_MAP || d->job->kind == JOB_MAP);
@@ -186,6 +199,8 @@ keep_task(struct driver *d, uint32_t n)
 	if (t->state == KEPT)
 		return;
 	t->state = KEPT;
+	counters_load(&d->counters, t->counters.p, t->counters.len);
+	buf_free(&t->counters);
 	if (t->split.stream) {
 		store_punch(d->job->stores + t->split.spool.store,
 		    &t->split.spool, t->split.spool.off, t->split.spool.len);
@@ -238,7 +253,8 @@ last_phase(const struct job *job)
 static void
 add_parts(struct driver *d)
 {
-	if (d->phase != last_phase(d->job))
+	if (d->phase != last_phase(d->job) ||
+	    (d->job->jobdir != NULL && d->phase != TASK_FINISH))
 		return;
 	for (; d->added < d->n && d->tasks[d->added].state == KEPT; d->added++)
 		if (d->phase == TASK_MAP || d->job->outdir == NULL)
@@ -293,10 +309,12 @@ sample_done(struct driver *d, struct task *t)
 
 static void
 task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
-    const struct buf *hot)
+    const struct buf *hot, const struct buf *counters)
 {
 	struct task *t = d->tasks + r->task;
 
+	buf_reset(&t->counters);
+	buf_put(&t->counters, counters->p, counters->len);
 	t->part = r->part;
 	t->partial = r->partial;
 	t->records = r->read;
@@ -429,7 +447,7 @@ take_reply(struct driver *d, unsigned who)
 {
 	struct worker_state *w = d->w + who;
 	struct reply_msg r;
-	struct buf text = {0}, hot = {0};
+	struct buf text = {0}, hot = {0}, counters = {0};
 
 	if (message_recv(w->sock, &r, sizeof r) == -1 ||
 	    message_recv(w->sock, buf_reserve(&text, r.payload),
@@ -442,8 +460,9 @@ take_reply(struct driver *d, unsigned who)
 	r.fail.text = r.fail.tail = (struct buf){0};
 	buf_put(&r.fail.text, text.p, r.textlen);
 	buf_put(&r.fail.tail, text.p + r.textlen, r.taillen);
-	buf_put(&hot, text.p + r.textlen + r.taillen,
-	    r.payload - r.textlen - r.taillen);
+	buf_put(&counters, text.p + r.textlen + r.taillen, r.counterlen);
+	buf_put(&hot, text.p + r.textlen + r.taillen + r.counterlen,
+	    r.payload - r.textlen - r.taillen - r.counterlen);
 	d->job->keys.seen |= r.keys_seen;
 	if (r.peak_kb > w->peak_kb) {
 		d->peak_kb += r.peak_kb - w->peak_kb;
@@ -472,7 +491,7 @@ take_reply(struct driver *d, unsigned who)
 				    w->inputs[i].at.store, &w->inputs[i].at,
 				    w->inputs[i].at.off, w->inputs[i].at.len);
 		else
-			task_done(d, w, &r, &hot);
+			task_done(d, w, &r, &hot, &counters);
 		w->task = NO_TASK;
 		break;
 	case REPLY_FAILED:
@@ -482,6 +501,9 @@ take_reply(struct driver *d, unsigned who)
 			keep_held(d, w, UINT32_MAX);
 		task_failed(d, &r);
 		break;
+	case REPLY_KEPT:
+		keep_held(d, w, UINT32_MAX);
+		break;
 	case REPLY_FLUSHED:
 		keep_held(d, w, UINT32_MAX);
 		w->flushed = true;
@@ -490,6 +512,7 @@ take_reply(struct driver *d, unsigned who)
 	}
 	buf_free(&text);
 	buf_free(&hot);
+	buf_free(&counters);
 	buf_free(&r.fail.text);
 	buf_free(&r.fail.tail);
 }
@@ -624,8 +647,10 @@ run_maps(struct driver *d)
 			return;
 		if (!d->planned || d->unfinished > 0)
 			step(d);
-		else if (!plan_empty(d))
+		else if (jobplan_ask.kind == ASK_TASKS || !plan_empty(d))
 			return;
+		else if (d->job->jobdir != NULL)
+			jobstate_extra(d);
 	}
 }
 
@@ -634,7 +659,18 @@ map_phase(struct driver *d)
 {
 	progress_phase(&d->bar, d->job->phase_name, d->job->ntasks,
 	    d->job->input.nstreams > 0 ? 0 : d->job->input.bytes);
+	if (d->planned)
+		d->bar.done = d->n - d->unfinished;
 	run_maps(d);
+}
+
+static void
+reduce_tasks(struct driver *d)
+{
+	while (!d->failed && d->unfinished > 0) {
+		hand_out_reduces(d);
+		step(d);
+	}
 }
 
 /* Every worker writes what it still holds; tasks of one that dies before it
@@ -642,13 +678,18 @@ map_phase(struct driver *d)
 static void
 flush_phase(struct driver *d)
 {
+	for (unsigned i = 0; i < d->nw; i++)
+		d->w[i].flushed = false;
 	for (;;) {
 		bool all = true;
 
 		if (d->failed)
 			return;
 		if (d->unfinished > 0) {
-			map_phase(d);
+			if (d->phase == TASK_REDUCE)
+				reduce_tasks(d);
+			else
+				map_phase(d);
 			continue;
 		}
 		for (unsigned i = 0; i < d->nw; i++) {
@@ -813,21 +854,32 @@ sample_phase(struct driver *d)
 		d->stream_blocks += d->tasks[i].split.stream;
 	}
 	plan_again(d, 0, (uint32_t)d->n, -1);
+	if (d->plan != NULL && !d->failed)
+		jobplan_drawn(d);
 }
 
 static void
 reduce_phase(struct driver *d)
 {
+	struct jobdir *dir = d->job->jobdir;
+
 	next_phase(d, TASK_REDUCE);
-	parts_choose(d);
-	for (uint64_t p = 0; p < d->nparts; p++)
-		plan_add(d, &(struct split){ .nfiles = 1,
-		    .empty = d->nruns == 0 && p == 0 });
-	progress_phase(&d->bar, "reduce", d->nparts, d->weight);
-	while (!d->failed && d->unfinished > 0) {
-		hand_out_reduces(d);
-		step(d);
+	if (dir == NULL || !jobstate_is_complete(d)) {
+		if (dir != NULL)
+			jobstate_runs(d);
+		parts_choose(d);
 	}
+	if (dir != NULL)
+		jobstate_parts(d);
+	else
+		for (uint64_t p = 0; p < d->nparts; p++)
+			plan_add(d, &(struct split){ .nfiles = 1,
+			    .empty = d->nruns == 0 && p == 0 });
+	progress_phase(&d->bar, "reduce", d->nparts, d->weight);
+	d->bar.done = d->n - d->unfinished;
+	reduce_tasks(d);
+	if (d->job->jobdir != NULL)
+		flush_phase(d);
 }
 
 /* The parts that are not empty, as a message to the finish command: only its
@@ -935,7 +987,10 @@ end_failed(struct driver *d)
 {
 	bool begun = output_begun(d->out) && d->job->out == OUT_STDOUT;
 
+	d->ending = d->status;
 	clean_up();
+	if (!asked_whole())
+		return d->status;
 	say(begun ? "stopped; the output is not complete" :
 	    "stopped; no output written");
 	return d->status;
@@ -961,12 +1016,18 @@ end_well(struct driver *d)
 
 		for (uint64_t p = 0; p < d->n; p++)
 			partial[p] = d->tasks[p].partial;
+		if (job->jobdir != NULL && d->phase == TASK_REDUCE)
+			output_files(d->out);
 		output_parts(d->out, partial, d->n);
 		free(partial);
 	}
 	d->t_end = now_ns();
 	if (job->out == OUT_DIR) {
-		FILE *fp = output_file(d->out, "_mr/report.json");
+		FILE *fp;
+
+		if (job->jobdir != NULL)
+			output_logs(d->out);
+		fp = output_file(d->out, "_mr/report.json");
 
 		report_write(d, fp);
 		if (fclose(fp) != 0 || (d->joblog != NULL &&
@@ -986,10 +1047,67 @@ end_well(struct driver *d)
 	output_free(d->out);
 	d->out = NULL;
 	scratch_remove(job->scratch, -1);
+	d->ending = EXIT_OK;
 	clean_up();
 	if (d->po->verbose)
 		report_summary(d);
 	return EXIT_OK;
+}
+
+/* Whether the directory that the output goes to is there, made by this very
+ * job: its driver was killed after that, or it is asked once more. */
+static bool
+is_delivered(const struct driver *d)
+{
+	const struct job *job = d->job;
+
+	return job->jobdir != NULL && job->out == OUT_DIR && asked_whole() &&
+	    !d->po->overwrite && output_made_by(job->outpath, job->id);
+}
+
+static int
+end_delivered(struct driver *d)
+{
+	d->ending = EXIT_OK;
+	clean_up();
+	return EXIT_OK;
+}
+
+/* Who runs some tasks makes no output, and who works in the background has
+ * no standard output. */
+static void
+choose_output(struct driver *d)
+{
+	struct job *job = d->job;
+
+	if (!asked_whole() && job->out == OUT_DIR)
+		job->extradir = xasprintf("%s/extra", job->jobdir->path);
+	if (!asked_whole() || (d->po->detach && job->out == OUT_STDOUT))
+		job->out = OUT_NONE;
+}
+
+/* Goes on in the background, without a terminal.  The process that was
+ * called prints the directory and ends. */
+static void
+detach(struct driver *d)
+{
+	struct jobdir *dir = d->job->jobdir;
+	int fd = open_file("/dev/null", O_RDWR, 0);
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (fd == -1 || pid == -1)
+		die_errno("cannot go to the background");
+	if (pid > 0) {
+		printf("%s\n", dir->path);
+		_exit(fflush(stdout) == 0 ? EXIT_OK : EXIT_TROUBLE);
+	}
+	setsid();
+	for (int i = 0; i <= 2; i++)
+		dup2(fd, i);
+	close(fd);
+	jobdir_sign_lock(dir);
 }
 
 /* Runs a job to its end and returns the exit status. */
@@ -997,7 +1115,8 @@ int
 driver_run(struct job *job, struct plan_options *po)
 {
 	struct driver d = { .job = job, .po = po, .lock = -1,
-	    .disorder = NO_TASK, .t0 = now_ns(), .file = 0 };
+	    .disorder = NO_TASK, .t0 = now_ns(), .file = 0,
+	    .ending = EXIT_USAGE };
 
 	check_tmpdirs(job);
 	snprintf(job->id, sizeof job->id, "%lld-%ld-%04x",
@@ -1021,11 +1140,21 @@ driver_run(struct job *job, struct plan_options *po)
 	the_driver = &d;
 	diag_at_death = clean_up;
 	scratch_sweep(job->tmpdirs[0]);
+	if (po->job_dir != NULL)
+		jobstate_begin(&d);
+	if (is_delivered(&d))
+		return end_delivered(&d);
+	choose_output(&d);
 	d.out = output_new(job, po->overwrite);
 	job->outdigits = 5;
 	job->reducers = (unsigned)po->reducers;
 	crew_new(&d);
 	job->large = job->input.bytes >= LARGE_INPUT;
+	if (job->jobdir != NULL)
+		jobstate_stores(&d);
+	if (po->detach && asked_whole())
+		detach(&d);
+	d.ending = EXIT_TROUBLE;
 	job->scratch = scratch_name(job->tmpdirs[0]);
 	/* From here on somebody is there who tidies up if we are killed. */
 	if (!crew_start(&d, 0) && errno != EAGAIN)
@@ -1036,49 +1165,49 @@ driver_run(struct job *job, struct plan_options *po)
 		clean_up();
 		return EXIT_USAGE;
 	}
+	if (job->jobdir != NULL && mkdir(job->jobdir->mine, 0700) == -1)
+		die_errno("%s", job->jobdir->mine);
 	output_begin(d.out);
 	if (job->out == OUT_DIR) {
 		d.joblog = output_file(d.out, "_mr/joblog.tsv");
 		fputs("phase\ttask\tattempt\tresult\tbegin\tseconds\t"
 		    "input bytes\toutput bytes\n", d.joblog);
 	}
-	d.batch = po->batch != 0 ? po->batch : job->worker_memory /
-	    MERGE_WINDOW;
-	if (d.batch > 512)
-		d.batch = 512;
-	if (d.batch < 2)
-		d.batch = 2;
-	if (debug_word("onerun"))
-		d.batch = 2;
 	d.hold = !po->filter && job->out == OUT_STDOUT;
 	d.deadline = po->deadline > 0 ? d.t0 + po->deadline : 0;
 	d.woke = d.t0;
 	progress_begin(&d.bar, po->progress, po->quiet);
-	if (job->made.kind == GENERATE_SOURCE)
+	if (job->made.kind == GENERATE_SOURCE && !d.planned)
 		count_phase(&d);
-	if (!d.failed)
+	if (job->jobdir != NULL && !d.planned && !d.failed)
+		jobstate_plan(&d);
+	else if (job->jobdir == NULL && !d.failed)
 		plan_more(&d);
 	if (d.planned)
 		job->ntasks = d.n;
-	if (job->sample.kind == SAMPLE_NUMBER && !d.failed)
+	if (job->sample.kind == SAMPLE_NUMBER && !d.failed &&
+	    (d.plan == NULL || !d.plan->drawn))
 		sample_phase(&d);
 	if (!d.failed)
 		map_phase(&d);
 	d.map_tasks = d.n;
-	if (po->nonempty && !d.failed && d.in == 0) {
+	if (po->nonempty && !d.failed && d.in == 0 && asked_whole()) {
 		say("the input has no records (--nonempty)");
 		job_fails(&d, EXIT_TROUBLE);
 	}
-	if (job->kind == JOB_SORT && !d.failed)
+	if ((job->kind == JOB_SORT || job->jobdir != NULL) && !d.failed)
 		flush_phase(&d);
 	d.t_map = now_ns();
-	if (job->kind == JOB_SORT && !d.failed)
+	if (job->kind == JOB_SORT && job->jobdir == NULL && !d.failed)
 		merge_phase(&d);
 	d.t_merge = now_ns();
-	if (job->kind == JOB_SORT && !d.failed)
+	if (job->kind == JOB_SORT && !d.failed && (asked_whole() ||
+	    jobplan_ask.reduce))
 		reduce_phase(&d);
 	d.t_reduce = now_ns();
-	if (job->finish.argv != NULL && !d.failed)
+	if (job->jobdir != NULL && !d.failed && asked_whole())
+		jobstate_results(&d);
+	if (job->finish.argv != NULL && !d.failed && asked_whole())
 		finish_phase(&d);
 	d.t_finish = now_ns();
 	if (!d.failed)

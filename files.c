@@ -349,7 +349,10 @@ file_unchanged(const struct file *f, int fd, char *why, size_t whylen)
 		snprintf(why, whylen, "it has shrunk from %llu to %llu bytes",
 		    (unsigned long long)f->size,
 		    (unsigned long long)st.st_size);
-	else if (st.st_dev != f->dev || st.st_ino != f->ino)
+	else if (f->path != NULL)
+		;
+	else if ((f->dev != 0 && st.st_dev != f->dev) ||
+	    st.st_ino != f->ino)
 		snprintf(why, whylen, "it has been replaced");
 	else if ((uint64_t)st.st_size == f->size && f->mtime_ns !=
 	    mtime_ns(&st))
@@ -362,7 +365,7 @@ file_unchanged(const struct file *f, int fd, char *why, size_t whylen)
 int
 file_open(const struct file *f, char *why, size_t whylen)
 {
-	int fd = open_file(f->name, O_RDONLY, 0);
+	int fd = open_file(f->path != NULL ? f->path : f->name, O_RDONLY, 0);
 
 	if (fd == -1) {
 		snprintf(why, whylen, "%s", strerror(errno));

@@ -73,12 +73,14 @@ refill_packed(struct cursor *c, const char *compress)
 	struct buf out = {0};
 	size_t raw, len;
 
+	store_check(c->store, c->pos, 8);
 	if (pread_full(c->fd, head, 8, c->pos) != 8)
 		damaged();
 	raw = load_be32(head);
 	len = load_be32(head + 4);
 	if (len > c->end - c->pos - 8)
 		damaged();
+	store_check(c->store, c->pos + 8, len);
 	buf_reset(&c->raw);
 	if (pread_full(c->fd, buf_reserve(&c->raw, len), len, c->pos + 8) !=
 	    (ssize_t)len)
@@ -117,6 +119,7 @@ ensure(struct merge *m, struct cursor *c, size_t need)
 	want = c->cap - c->n;
 	if (want > c->end - c->pos)
 		want = (size_t)(c->end - c->pos);
+	store_check(c->store, c->pos, want);
 	if (pread_full(c->fd, c->win + c->n, want, c->pos) != (ssize_t)want)
 		die_errno("%s: reading temporary data", c->store->dir);
 	c->n += want;

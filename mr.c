@@ -18,7 +18,9 @@
 
 static const struct cmd *const cmds[] = {
 	&run_cmd, &map_cmd, &sort_cmd, &shuffle_cmd, &reduce_cmd,
-	&agg_cmd, NULL,
+	&agg_cmd,
+	&status_cmd, &wait_cmd, &logs_cmd, &resume_cmd, &cancel_cmd, &rm_cmd,
+	&task_cmd, NULL,
 };
 
 static void
@@ -29,7 +31,11 @@ print_help(FILE *fp)
 	    "lines of KEY TAB\nVALUE and sorts between them, in bounded "
 	    "memory.\n\n");
 	for (const struct cmd *const *c = cmds; *c != NULL; c++)
-		fprintf(fp, "  mr %-8s %s\n", (*c)->name, (*c)->brief);
+		if ((*c)->brief != NULL)
+			fprintf(fp, "  mr %-8s %s\n", (*c)->name,
+			    (*c)->brief);
+	fputs("  mr status|wait|logs|resume|cancel|rm|task DIR\n"
+	    "              a job that mr run --job-dir keeps\n", fp);
 	fprintf(fp, "  mr %-8s %s\n  mr %-8s %s\n\n"
 	    "mr COMMAND --help lists options; mr --version prints the "
 	    "version.\n\n"
@@ -58,7 +64,7 @@ fill_std_fds(void)
 static const struct cmd *
 find(const char *name)
 {
-	const char *names[16];
+	const char *names[32];
 	size_t n = 0;
 
 	for (const struct cmd *const *c = cmds; *c != NULL; c++) {

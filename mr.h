@@ -48,6 +48,7 @@ extern const char *diag_name;		/* "mr" or "mr sort": begins messages */
 extern void (*diag_at_death)(void);	/* run by die before it exits, or NULL */
 void diag_bar(bool on);			/* a progress line may stand on stderr */
 void diag_write(const void *, size_t);	/* whole lines to stderr, at once */
+void diag_copy(int fd);			/* and to fd as well */
 void say(const char *, ...) __attribute__((format(printf, 1, 2)));
 void say_errno(const char *, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void die(const char *, ...) __attribute__((format(printf, 1, 2)));
@@ -127,7 +128,7 @@ prefix8(const unsigned char *p, size_t len)
 struct place {			/* a range of bytes in some store */
 	uint64_t off, len;
 	uint64_t room;		/* bytes it may take; 0: it has no end */
-	uint16_t store;
+	uint32_t store;
 	bool disk;
 };
 
@@ -221,9 +222,36 @@ void exact_print_mean(const struct exact *sum, uint64_t n,
 void exact_print_variance(const struct exact *sum,
     const struct exact *squares, uint64_t n, uint64_t divisor, bool root,
     const struct heap *, struct buf *);
+/* ------------------------------------------------------------ seal.c */
+struct unseal {
+	const unsigned char *p, *end;
+	bool bad;		/* something was not there */
+};
+struct draft {			/* a file that has no name yet */
+	int fd, at;		/* at: of the job directory */
+	char name[96];		/* "", or a name of its own below tmp/ */
+};
+uint32_t checksum(uint32_t, const void *, size_t);
+void seal_number(struct buf *, uint64_t);
+void seal_bytes(struct buf *, const void *, size_t);
+uint64_t unseal_number(struct unseal *, uint64_t most);
+const unsigned char *unseal_bytes(struct unseal *, size_t *);
+char *unseal_string(struct unseal *);
+void seal(struct buf *, uint64_t data, const char kind[8]);
+int seal_read(int fd, const char kind[8], struct buf *, uint64_t *data);
+int draft_open(struct draft *, int at);
+int draft_link(struct draft *, const char *name);
+int draft_replace(struct draft *, const char *name);
+void draft_close(struct draft *);
 
 /* ------------------------------------------------------------- opt.c */
-enum { OPT_OPTIONAL = 1, OPT_HIDDEN = 2 };
+enum {
+	OPT_OPTIONAL = 1, OPT_HIDDEN = 2,
+	/* When a job in a job directory goes on, it may be another one: */
+	OPT_FREE = 4,		/* always */
+	OPT_FREE_MAP = 8,	/* as long as no map is committed */
+	OPT_FREE_REDUCE = 16,	/* as long as no part is */
+};
 struct opt {
 	int id;			/* not 0; what opt_next returns */
 	char letter;		/* 0: none */
@@ -249,11 +277,16 @@ struct optscan {
 	char **operands;
 	int noperands;
 	const char *value;	/* of the last option, or NULL */
+	char **words;		/* all options so far, as --name=value */
+	size_t nwords;
 	char shown[64];		/* the last option as it was typed */
 };
 extern const struct cmd *const *opt_commands;	/* ends with NULL */
 void opt_begin(struct optscan *, const struct cmd *, int, char *[]);
 int opt_next(struct optscan *);
+unsigned opt_flags(const struct cmd *, const char *word);
+bool opt_same(const char *word, const char *other);
+const struct cmd *opt_command(const char *name);
 void opt_help(const struct cmd *, FILE *);
 void opt_completion(const char *shell, FILE *);
 uint64_t opt_size(const struct optscan *);
@@ -423,6 +456,25 @@ void cells_merge(const struct aggspec *, unsigned char *cells, struct heap *,
 bool cells_print(const struct aggspec *, unsigned char *cells, const struct heap *,
     struct buf *);
 
+/* -------------------------------------------------------- counters.c */
+struct counter {
+	unsigned char *name;	/* group, comma, name */
+	size_t len;
+	int64_t value;
+};
+struct counters {
+	struct counter *v;	/* by name */
+	size_t n;
+	struct buf status;	/* the last text */
+};
+bool counters_take(struct counters *, const unsigned char *line, size_t);
+void counters_save(const struct counters *, struct buf *);
+bool counters_load(struct counters *, const unsigned char *, size_t);
+void counters_reset(struct counters *);
+void counters_print(const struct counters *, const char *before,
+    struct buf *);
+void counters_json(const struct counters *, struct buf *);
+
 /* ------------------------------------------------------- partition.c */
 uint64_t partition_hash(const void *key, size_t len);
 uint32_t partition_of(const void *key, size_t len, uint32_t n);
@@ -496,8 +548,10 @@ void codec_missing(unsigned codec, struct buf *why);
 /* ----------------------------------------------------------- files.c */
 struct file {
 	const char *name;	/* as it was given; "-" is standard input */
+	const char *path;	/* of its copy in a job directory, or NULL */
 	uint64_t size;
-	uint64_t dev, ino;
+	uint64_t copied;	/* size of what was copied, if a plain file */
+	uint64_t dev, ino;	/* 0: not known */
 	int64_t mtime_ns;
 	bool stream;		/* size unknown: read to its end */
 	uint8_t codec;		/* that made it; 0: none, or not known */
@@ -603,7 +657,12 @@ struct store {
 	uint64_t disklen;
 	uint64_t synced;	/* pacing: how far write-back was started */
 	const char *dir;
+	/* A file that a task has committed, read and not written: */
+	char *path;		/* NULL: none */
+	uint32_t *sums;		/* of each SUM_EVERY bytes up to disklen */
+	unsigned char *checked;	/* a bit each: it was right */
 };
+enum { SUM_EVERY = 64 * KiB };
 int store_open_temp(const char *dir);
 int store_memfd(void);
 void store_open(struct store *, const char *dir, uint64_t memmax);
@@ -612,10 +671,13 @@ void store_reuse(struct store *, uint64_t expect, const struct place *free,
     struct place *);
 void store_append(struct store *, struct place *, const void *, size_t);
 void store_keep(struct store *, const struct place *);
-void store_empty(struct store *);
 int store_fd(const struct store *, const struct place *);
+void store_check(const struct store *, uint64_t off, uint64_t len);
 int store_pack(const struct store *, const char *prog, bool unpack,
     const void *, size_t, struct buf *);
+void store_use(struct store *);
+void store_leave(struct store *);
+void store_empty(struct store *);
 void store_punch(const struct store *, const struct place *, uint64_t off,
     uint64_t len);
 
@@ -844,6 +906,7 @@ struct attempt {
 	const char *dir;	/* that it runs in, or NULL: ours */
 	const char *tag;	/* put before each line of its stderr, or NULL */
 	int log;		/* stderr is copied there as well, or -1 */
+	struct counters *counters;	/* what it counts, or NULL */
 	const struct limits *limits;
 	struct source src;
 	struct sink sink;
@@ -856,6 +919,9 @@ struct attempt {
 	int64_t away;		/* ns that this attempt has waited for others */
 	const volatile struct pause_clock *clock;
 	volatile uint64_t *moved;	/* bytes read so far, for progress */
+	/* Called now and then; ns until it wants to be, or -1: */
+	int64_t (*tick)(void *);
+	void *tick_arg;
 	struct attempt_stats stats;
 	struct failure fail;
 	bool aborted;
@@ -874,12 +940,64 @@ const unsigned char *perkey_key(const struct perkey *, size_t *len);
 ssize_t perkey_fill(void *, unsigned char *, size_t, struct buf *why);
 void perkey_free(struct perkey *);
 
+/* ---------------------------------------------------------- commit.c */
+struct jobdir {
+	char *path;		/* absolute */
+	char *mine;		/* this driver's own directory below tmp/ */
+	int fd;			/* of it */
+	bool sync;
+	uint64_t map_key, reduce_key;	/* of the plan */
+	uint64_t part_key;	/* and of the cuts; commits name theirs */
+	uint32_t base;		/* in job->stores: of map task 0 */
+	uint32_t nmaps;
+	bool reduces;		/* the output is made by reduce tasks */
+	int lock;		/* 0: not opened */
+	char host[64];		/* of the driver that has it */
+	pid_t pid;
+	struct waiting {	/* files that have no name yet */
+		struct draft draft;
+		uint32_t task;
+		bool reduce;
+	} *waiting;
+	size_t nwaiting, waiting_most;
+	int64_t since;		/* that the first of them waits, ns */
+};
+struct commit {
+	uint32_t task, attempt;
+	bool reduce;
+	uint64_t data;		/* bytes of its output or its runs */
+	uint64_t split;		/* bytes of input */
+	struct attempt_stats stats;
+	uint64_t records;
+	bool nothing;		/* there was no input after all */
+	struct buf counters;	/* as saved */
+	struct run *runs;
+	size_t nruns;
+	uint32_t *sums;		/* of the data, each SUM_EVERY bytes */
+	size_t nsums;
+};
+void commit_put(struct jobdir *, struct draft *, const struct commit *);
+void commit_sync(struct jobdir *);
+int commit_read(const struct jobdir *, bool reduce, uint32_t task,
+    struct commit *);
+int commit_result(const struct jobdir *, uint32_t store);
+struct store *commit_stores(struct jobdir *, struct store *, uint32_t base,
+    uint32_t nmaps);
+void commit_free(struct commit *);
+void commit_remove(const struct jobdir *, bool reduce, uint32_t task);
+void commit_counters(const struct jobdir *, bool reduce, uint32_t task,
+    struct counters *);
+bool commit_is_sound(int fd, const struct commit *);
+void commit_open(const struct jobdir *, struct store *, bool reduce,
+    uint32_t task);
+char *commit_path(const struct jobdir *, bool reduce, uint32_t task);
+
 /* ---------------------------------------------------------- reader.c */
 enum job_kind {
 	JOB_MAP,	/* records through a command, order kept */
 	JOB_SORT,	/* map, sort, reduce */
 };
-enum output_kind { OUT_STDOUT, OUT_FILE, OUT_DIR };
+enum output_kind { OUT_STDOUT, OUT_FILE, OUT_DIR, OUT_NONE };
 struct job {
 	enum job_kind kind;
 	struct command map, combine, reduce, finish;
@@ -890,7 +1008,10 @@ struct job {
 	struct generate made;		/* input that is in no file */
 	struct sample sample;		/* which records of the input */
 	struct limits limits;
-	struct store *stores;		/* nworkers, then the spool */
+	struct store *stores;		/* nworkers, then the spool, then those
+					 * of a job directory's tasks */
+	struct jobdir *jobdir;		/* or NULL */
+	size_t batch;			/* runs that are merged at once */
 	unsigned nworkers;
 	bool large;		/* so much input that large pages pay */
 	uint64_t worker_memory;		/* bytes each worker may use of its own */
@@ -1003,6 +1124,7 @@ struct taskenv {
 	uint64_t nrecords;	/* that a source has */
 	char *tmpdir, *outdir;	/* empty when an attempt starts */
 	char *workdir;		/* with --ship: what tasks run in */
+	char *logdir;		/* for its standard error, or NULL */
 	char **env;		/* with free places at its end for ours */
 	size_t nenv;
 };
@@ -1032,7 +1154,7 @@ struct combining {		/* one use of the combiner */
 };
 struct combiner;
 struct combiner *combine_new(const struct job *, unsigned worker, int sock,
-    size_t memory);
+    size_t memory, struct store *);
 bool combine_runs(struct combiner *, const struct merge_input *, size_t n,
     const char *compress, struct combining *);
 
@@ -1057,10 +1179,16 @@ struct task_msg {
 	uint64_t expect;	/* bytes of output */
 	uint64_t nrecords;	/* that a source has */
 	struct lot limit;	/* of a sample */
+	/* Of a job directory: */
+	uint64_t map_key, part_key;
+	uint32_t nmaps;
 	struct split split;
 	struct place free;	/* of this worker's store: for its output */
 };
-enum reply_kind { REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED };
+enum reply_kind {
+	REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED,
+	REPLY_KEPT,		/* what was held is committed */
+};
 struct reply_msg {
 	uint32_t kind, task;
 	uint32_t payload;	/* bytes that follow: textlen and taillen */
@@ -1081,7 +1209,7 @@ struct reply_msg {
 	uint32_t combine_attempts;	/* the failure is the combiner's, of
 					 * the tasks of run; else 0 */
 	struct failure fail;	/* its text and tail follow */
-	uint32_t textlen, taillen;
+	uint32_t textlen, taillen, counterlen;
 };
 _Noreturn void worker_main(struct job *, unsigned me, int sock, pid_t driver);
 int message_send(int fd, const void *, size_t, const void *payload, size_t);
@@ -1181,6 +1309,7 @@ void progress_end(struct progress *);
 /* ---------------------------------------------------------- output.c */
 struct output;
 struct output *output_new(struct job *, bool overwrite);
+bool output_made_by(const char *dir, const char *job_id);
 void output_begin(struct output *);
 void output_add(struct output *, const struct place *, bool partial);
 bool output_ready(const struct output *);
@@ -1189,6 +1318,8 @@ int output_pump(struct output *);
 uint64_t output_waiting(const struct output *);
 bool output_begun(const struct output *);
 void output_cut(struct output *, uint64_t parts);
+void output_files(struct output *);
+void output_logs(struct output *);
 void output_parts(struct output *, const bool *partial, uint64_t n);
 FILE *output_file(struct output *, const char *name);
 int output_finish(struct output *);
@@ -1202,6 +1333,11 @@ struct plan_options {
 	int64_t deadline;	/* ns */
 	bool nonempty, dry_run, quiet, verbose, progress;
 	bool overwrite, filter, unordered, check;
+	const char *job_dir;	/* or NULL */
+	bool detach, no_sync;
+	const struct cmd *cmd;	/* for a job directory: the options */
+	char **words;		/* as --name=value */
+	size_t nwords;
 };
 #define NO_TASK (-1)
 enum task_state { PENDING, RUNNING, DONE, KEPT, GIVEN_UP };
@@ -1214,6 +1350,7 @@ struct task {
 	bool partial;
 	struct buf before;	/* sorted input: the record before */
 	uint64_t records;	/* that it read, where that is known */
+	struct buf counters;	/* as saved, until it is kept */
 	int64_t begun;
 };
 
@@ -1258,6 +1395,7 @@ struct driver {
 	struct buf before;
 	bool planned;		/* all tasks of the phase are known */
 	bool fed;		/* a map task had some input */
+	struct jobplan *plan;	/* in a job directory, or NULL */
 	struct lots lots;	/* the smallest that were drawn */
 	bool in_order;
 	uint64_t block;
@@ -1282,11 +1420,15 @@ struct driver {
 	/* Sums, for -v and the report: */
 	uint64_t in, outbytes, records, unread, retries;
 	uint64_t combine_in, combine_out;
+	uint64_t was_done;	/* tasks that were committed before */
+	bool begun_dir;		/* a job directory waits for our verdict */
+	int ending;		/* exit status, for that */
 	uint64_t runs_written, merges, passes, spilled, lost_workers;
 	uint64_t map_out, peak_kb, driver_ns;
 	int64_t t0, t_map, t_merge, t_reduce, t_finish, t_end;
 	uint64_t map_tasks;
 	int64_t woke;
+	struct counters counters;	/* of tasks that are kept */
 	struct buf hot;		/* keys with much of the weight, as text */
 	uint64_t weight;
 	FILE *joblog;
@@ -1304,12 +1446,77 @@ int crew_idle(struct driver *);
 uint64_t plan_block_size(const struct driver *);
 void plan_advise(const struct driver *);
 struct task *plan_add(struct driver *, const struct split *);
+void plan_keep(struct driver *, const struct split *, bool done);
 void plan_more(struct driver *);
 void plan_cut(struct driver *);
 bool plan_empty(struct driver *);
 void plan_read(struct driver *);
 int64_t plan_next(struct driver *, unsigned who);
 void plan_again(struct driver *, uint32_t lo, uint32_t hi, int owner);
+
+/* ---------------------------------------------------------- jobdir.c */
+struct jobdir *jobdir_open(const char *path, bool make);
+int jobdir_try_lock(struct jobdir *);
+void jobdir_unlock(struct jobdir *);
+void jobdir_sign_lock(struct jobdir *);
+void jobdir_lock(struct jobdir *);
+void jobdir_sweep(const struct jobdir *);
+bool jobdir_put(const struct jobdir *, const char *name, struct buf *,
+    const char kind[8], bool replace);
+int jobdir_get(const struct jobdir *, const char *name, struct buf *,
+    const char kind[8]);
+void jobdir_begin(struct jobdir *);
+void jobdir_end(const struct jobdir *, int status);
+int jobdir_verdict(const struct jobdir *);
+void jobdir_remove(struct jobdir *);
+
+/* --------------------------------------------------------- jobplan.c */
+enum ask_kind {
+	ASK_RUN,		/* make a job, or go on with one */
+	ASK_RESUME,		/* go on */
+	ASK_TASKS,		/* run some tasks of it */
+	ASK_RESULT,		/* print what it has made */
+};
+struct ask {			/* what is wanted of the job in a directory */
+	enum ask_kind kind;
+	bool reduce;		/* ASK_TASKS: which */
+	uint32_t lo, hi;
+};
+extern struct ask jobplan_ask;
+extern const char jobplan_cuts_kind[8];
+struct jobplan {
+	char *id, *cwd;
+	uint64_t map_key, reduce_key;
+	char **words;		/* options, as --name=value */
+	size_t nwords;
+	uint64_t block;		/* bytes of a task's input */
+	uint64_t nrecords;	/* that a source has */
+	bool drawn;		/* the sample is known: */
+	struct lot last;
+	bool sorts;		/* there are reduce tasks */
+	struct file *files;
+	size_t nfiles;
+	struct split *splits;	/* of the map tasks */
+	size_t nsplits;
+};
+bool jobplan_read(struct jobdir *, struct jobplan *);
+uint64_t jobplan_parts(struct jobdir *, bool *known);
+void jobplan_make(struct driver *, struct jobplan *);
+void jobplan_drawn(struct driver *);
+void jobplan_compare(struct driver *, struct jobplan *, const bool *done,
+    bool maps, bool parts);
+
+/* -------------------------------------------------------- jobstate.c */
+void jobstate_begin(struct driver *);
+void jobstate_plan(struct driver *);
+void jobstate_stores(struct driver *);
+void jobstate_extra(struct driver *);
+bool jobstate_is_complete(struct driver *);
+void jobstate_runs(struct driver *);
+bool jobstate_cuts(struct driver *);
+void jobstate_put_cuts(struct driver *);
+void jobstate_parts(struct driver *);
+void jobstate_results(struct driver *);
 
 /* ----------------------------------------------------------- parts.c */
 void parts_choose(struct driver *);
@@ -1335,6 +1542,7 @@ enum {				/* ids of options that several share */
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
 	O_KEY, O_PARTITION,
 	O_TAG, O_ENV, O_SHIP, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
+	O_JOB_DIR, O_DETACH, O_NO_SYNC,
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM, O_DECOMPRESS,
 	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER,
@@ -1342,14 +1550,14 @@ enum {				/* ids of options that several share */
 	O_OWN,			/* from here on: a subcommand's own */
 };
 #define OPT_JOBS { O_JOBS, 'j', "jobs", "N", \
-    "tasks at once; 50% of the cores (default: all)", 0 }, \
+    "tasks at once; 50% of the cores (default: all)", OPT_FREE }, \
     { O_JOBS, 'P', NULL, "N", NULL, OPT_HIDDEN }
 #define OPT_MEMORY { O_MEMORY, 'S', "buffer-size", "SIZE", \
-    "mr's own memory, all together (default 25%)", 0 }
+    "mr's own memory, all together (default 25%)", OPT_FREE }
 #define OPT_TMPDIR { O_TMPDIR, 'T', "temporary-directory", "DIR", \
-    "for what exceeds it; may be repeated", 0 }
+    "for what exceeds it; may be repeated", OPT_FREE }
 #define OPT_SORTING \
-    { O_BATCH, 0, "batch-size", "N", "runs merged at once", 0 }, \
+    { O_BATCH, 0, "batch-size", "N", "runs merged at once", OPT_FREE }, \
     { O_COMPRESS, 0, "compress-program", "PROG", \
     "compress temporary files; PROG -d undoes it", 0 }
 #define OPT_ZERO { O_ZERO, 'z', "zero-terminated", NULL, \
@@ -1381,32 +1589,37 @@ enum {				/* ids of options that several share */
     "input bytes of a task (default: by the input)", 0 }, \
     { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }
 #define OPT_DEADLINE { O_DEADLINE, 0, "deadline", "TIME", \
-    "limit of the whole job", 0 }
+    "limit of the whole job", OPT_FREE }
+#define OPT_JOB_DIR { O_JOB_DIR, 0, "job-dir", "DIR", \
+    "keep the job's state there; again: go on", OPT_FREE }, \
+    { O_DETACH, 0, "detach", NULL, "go on in the background (mr wait)", \
+    OPT_FREE }, \
+    { O_NO_SYNC, 0, "no-sync", NULL, NULL, OPT_HIDDEN | OPT_FREE }
 #define OPT_TASKS \
     { O_OK_EXIT, 0, "ok-exit", "LIST", \
     "exit statuses that are success too, e.g. 1", 0 }, \
     { O_RETRIES, 0, "retries", "N", \
-    "attempts of a task after the first (default 0)", 0 }, \
+    "attempts of a task after the first (default 0)", OPT_FREE }, \
     { O_TIMEOUT, 0, "timeout", "TIME", \
-    "limit of an attempt: 90s, 10m, 2h", 0 }, \
+    "limit of an attempt: 90s, 10m, 2h", OPT_FREE }, \
     { O_STALL, 0, "stall", "TIME", \
-    "limit of an attempt that moves no byte", 0 }, \
+    "limit of an attempt that moves no byte", OPT_FREE }, \
     OPT_DEADLINE, \
     { O_TASK_MEMORY, 0, "task-memory", "SIZE", \
-    "memory limit of each process of a task", 0 }, \
+    "memory limit of each process of a task", OPT_FREE }, \
     { O_STRICT, 0, "strict-input", NULL, \
     "input that a task leaves unread is a failure", 0 }, \
     { O_ENV, 0, "env", "NAME=VALUE", "set a variable for the tasks", 0 }, \
     { O_SHIP, 0, "ship", "PATH[=NAME]", \
     "tasks run in a directory with such files only", 0 }, \
     { O_TAG, 0, "tag", NULL, \
-    "begin lines of tasks' stderr with their task", 0 }
+    "begin lines of tasks' stderr with their task", OPT_FREE }
 #define OPT_TALK \
     { O_PROGRESS, 0, "progress", NULL, \
-    "show progress on stderr, terminal or not", 0 }, \
-    { O_QUIET, 'q', "quiet", NULL, "show no progress", 0 }, \
-    { O_VERBOSE, 'v', "verbose", NULL, "say what was done, at the end", 0 }, \
-    { O_DRY_RUN, 0, "dry-run", NULL, "print the plan and do nothing", 0 }
+    "show progress on stderr, terminal or not", OPT_FREE }, \
+    { O_QUIET, 'q', "quiet", NULL, "show no progress", OPT_FREE }, \
+    { O_VERBOSE, 'v', "verbose", NULL, "say what was done, at the end", OPT_FREE }, \
+    { O_DRY_RUN, 0, "dry-run", NULL, "print the plan and do nothing", OPT_FREE }
 #define OPT_AGG { O_AGG, 0, "agg", "OPS", \
     "built-in reducer: 'count sum 2 top:3 2' ...", 0 }
 struct setup {
@@ -1419,6 +1632,7 @@ struct setup {
 	bool given[O_OWN];	/* options, by id */
 	struct buf recstart, recend;
 	const char *partition;		/* as given, or NULL */
+	const struct optscan *scan;	/* that they are from */
 };
 void setup_begin(struct setup *, const char *what);
 bool setup_option(struct setup *, int id, const struct optscan *);
@@ -1438,5 +1652,7 @@ int setup_run(struct setup *);
 /* ----------------------------------------------------- the subcommands */
 extern const struct cmd map_cmd, sort_cmd, shuffle_cmd, reduce_cmd, agg_cmd,
     run_cmd;
+extern const struct cmd resume_cmd, task_cmd, wait_cmd, status_cmd, logs_cmd,
+    cancel_cmd, rm_cmd;
 
 #endif

@@ -163,6 +163,47 @@ unknown_letter(const struct cmd *c, char letter)
 	refuse("-%c is no option; see mr %s --help", letter, c->name);
 }
 
+/* The name of an option, also of one that was given as an alias of it. */
+static const char *
+name_of(const struct cmd *c, const struct opt *o)
+{
+	for (const struct opt *p = c->opts; p->id != 0; p++)
+		if (p->id == o->id && p->name != NULL &&
+		    (p->flags & OPT_HIDDEN) == 0)
+			return p->name;
+	return o->name;
+}
+
+/* Whether two words are the same option. */
+bool
+opt_same(const char *word, const char *other)
+{
+	size_t n = strcspn(word, "=");
+
+	return n == strcspn(other, "=") && strncmp(word, other, n) == 0;
+}
+
+const struct cmd *
+opt_command(const char *name)
+{
+	for (const struct cmd *const *c = opt_commands; *c != NULL; c++)
+		if (strcmp((*c)->name, name) == 0)
+			return *c;
+	return NULL;
+}
+
+/* The flags of an option that is given as --name=value; 0 if there is none
+ * of that name. */
+unsigned
+opt_flags(const struct cmd *c, const char *word)
+{
+	const struct opt *o, *more;
+	size_t len = strcspn(word + 2, "=");
+
+	o = find_name(c, word + 2, len, &more);
+	return o != NULL && o->name[len] == '\0' ? o->flags : 0;
+}
+
 static int
 give(struct optscan *s, const struct opt *o)
 {
@@ -172,6 +213,9 @@ give(struct optscan *s, const struct opt *o)
 			die_errno("standard output");
 		exit(EXIT_OK);
 	}
+	s->words = xrealloc(s->words, s->nwords + 1, sizeof *s->words);
+	s->words[s->nwords++] = xasprintf("--%s%s%s", name_of(s->cmd, o),
+	    s->value != NULL ? "=" : "", s->value != NULL ? s->value : "");
 	return o->id;
 }
 
@@ -261,7 +305,7 @@ opt_next(struct optscan *s)
 void
 opt_help(const struct cmd *c, FILE *fp)
 {
-	fprintf(fp, "usage: mr %s %s\n%s\n\n", c->name, c->operands,
+	fprintf(fp, "usage: mr %s %s\n%s\n", c->name, c->operands,
 	    c->summary);
 	for (const struct opt *o = c->opts; o->id != 0; o++) {
 		char left[64];
@@ -282,7 +326,7 @@ opt_help(const struct cmd *c, FILE *fp)
 		fprintf(fp, "  %-27s %s\n", left, o->help);
 	}
 	if (c->examples != NULL)
-		fprintf(fp, "\n%s", c->examples);
+		fprintf(fp, "%s", c->examples);
 }
 
 static void

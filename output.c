@@ -132,6 +132,25 @@ made_by_mr(const char *dir)
 	return strncmp(head, "{\"mr\":", 6) == 0;
 }
 
+/* Whether the directory is the result of this job. */
+bool
+output_made_by(const char *dir, const char *job_id)
+{
+	char *path = xasprintf("%s/_mr/report.json", dir), head[200] = "";
+	char *mark = xasprintf("\"job\": \"%s\"", job_id);
+	int fd = open_file(path, O_RDONLY | O_NOFOLLOW, 0);
+	bool ours = false;
+
+	if (fd != -1) {
+		ours = read_some(fd, head, sizeof head - 1) > 0 &&
+		    strstr(head, mark) != NULL;
+		close(fd);
+	}
+	free(path);
+	free(mark);
+	return ours;
+}
+
 /* Whether path is the directory dir, a resolved name, or is in it. */
 static bool
 holds(const char *dir, const char *path)
@@ -199,7 +218,9 @@ begin_dir(struct output *o, bool overwrite)
 	name_scratch(o);
 	o->made = xasprintf("%s/d", job->outscratch);
 	job->logdir = xasprintf("%s/_mr/logs", o->made);
-	job->extradir = xasprintf("%s/x", job->outscratch);
+	job->extradir = job->jobdir != NULL ?
+	    xasprintf("%s/extra", job->jobdir->path) :
+	    xasprintf("%s/x", job->outscratch);
 	job->outdir = o->made;
 }
 
@@ -224,7 +245,8 @@ output_begin(struct output *o)
 	}
 	mr = xasprintf("%s/_mr", o->made);
 	if (mkdir(o->made, 0777) == -1 || mkdir(mr, 0777) == -1 ||
-	    mkdir(job->logdir, 0777) == -1 || mkdir(job->extradir, 0700) == -1)
+	    mkdir(job->logdir, 0777) == -1 || (job->jobdir == NULL &&
+	    mkdir(job->extradir, 0700) == -1))
 		die_errno("%s", o->made);
 	free(mr);
 }
@@ -251,6 +273,8 @@ output_new(struct job *job, bool overwrite)
 		break;
 	case OUT_DIR:
 		begin_dir(o, overwrite);
+		break;
+	case OUT_NONE:
 		break;
 	}
 	if (o->fd != -1 && fstat(o->fd, &st) == 0) {
@@ -331,9 +355,13 @@ copy(struct output *o, int from, uint64_t off, size_t n)
 static void
 part_is_out(struct output *o, const struct place *p)
 {
-	const struct store *s = o->job->stores + p->store;
+	struct store *s = o->job->stores + p->store;
 	struct place *old;
 
+	if (s->path != NULL) {
+		store_leave(s);
+		return;
+	}
 	if (!o->copied) {
 		if (!o->pipe)
 			store_punch(s, p, p->off, p->len);
@@ -376,6 +404,7 @@ output_pump(struct output *o)
 			n = write(o->fd, &o->job->shape.fmt.delim, 1);
 			o->torn = n != 1;
 		} else {
+			store_use(o->job->stores + p->store);
 			n = copy(o, store_fd(o->job->stores + p->store, p),
 			    p->off + o->done, (size_t)(p->len - o->done));
 			if (n > 0)
@@ -448,6 +477,61 @@ output_cut(struct output *o, uint64_t parts)
 			die_errno("%s", path);
 		o->torn = false;
 		if (close(o->fd) == -1)
+			die_errno("%s", path);
+		free(path);
+	}
+	o->fd = -1;
+}
+
+/* Tasks have written their standard error in the job directory: copies it. */
+void
+output_logs(struct output *o)
+{
+	const char *to = o->job->logdir;
+	char *from = xasprintf("%s/logs", o->job->jobdir->path);
+	DIR *d = opendir(from);
+	struct dirent *e;
+
+	if (d == NULL)
+		die_errno("%s", from);
+	while ((e = readdir(d)) != NULL) {
+		char *name = xasprintf("%s/%s", from, e->d_name), *copied;
+		int in, out;
+		ssize_t n;
+
+		if (e->d_name[0] == '.')
+			continue;
+		copied = xasprintf("%s/%s", to, e->d_name);
+		in = open_file(name, O_RDONLY, 0);
+		out = open_file(copied, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+		if (in == -1 || out == -1)
+			die_errno("%s", copied);
+		while ((n = read_some(in, o->buf, CHUNK)) > 0)
+			if (write_full(out, o->buf, (size_t)n) == -1)
+				die_errno("%s", copied);
+		if (n == -1 || close(out) == -1)
+			die_errno("%s", copied);
+		close(in);
+		free(name);
+		free(copied);
+	}
+	closedir(d);
+	free(from);
+}
+
+/* A job that sorts, with -O and a job directory: a file for each part. */
+void
+output_files(struct output *o)
+{
+	for (uint64_t p = 0; p < o->n; p++) {
+		char *path = xasprintf("%s/part-%0*llu", o->made,
+		    o->job->outdigits, (unsigned long long)p);
+
+		o->fd = open_file(path, O_RDWR | O_CREAT | O_TRUNC, 0666);
+		if (o->fd == -1)
+			die_errno("%s", path);
+		o->torn = false;
+		if (write_parts(o, p, p + 1) == -1 || close(o->fd) == -1)
 			die_errno("%s", path);
 		free(path);
 	}
@@ -586,6 +670,8 @@ output_finish(struct output *o)
 		move_extras(o);
 		fclose(output_file(o, "_SUCCESS"));
 		rename_dir(o);
+		break;
+	case OUT_NONE:
 		break;
 	}
 	return 0;

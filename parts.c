@@ -172,36 +172,47 @@ cut_by_number(struct driver *d)
 	d->nparts = n;
 }
 
+static uint64_t
+parts_by_weight(const struct driver *d)
+{
+	uint64_t parts = d->weight / (d->job->per_key ? PART_PER_KEY :
+	    PART_WEIGHT);
+	uint64_t most = d->weight / (d->job->reduce.argv == NULL ?
+	    MERGE_MOST : TASK_MOST);
+
+	if (most < 4 * d->nw)
+		most = 4 * d->nw;
+	if (parts > most)
+		parts = most;
+	return parts > 0 ? parts : 1;
+}
+
 /* Chooses the parts, which is a function of the runs' indexes alone. */
 void
 parts_choose(struct driver *d)
 {
 	struct job *job = d->job;
-	uint64_t parts = d->po->reducers, most;
+	uint64_t parts = d->po->reducers;
 
 	d->index = xzalloc(d->nruns, sizeof *d->index);
 	for (size_t i = 0; i < d->nruns; i++) {
-		run_index_read(job->stores + d->runs[i].at.store, d->runs + i,
-		    d->index + i);
+		struct store *s = job->stores + d->runs[i].at.store;
+
+		if (job->jobdir != NULL)
+			commit_open(job->jobdir, s, false,
+			    d->runs[i].first);
+		run_index_read(s, d->runs + i, d->index + i);
+		store_leave(s);
 		d->weight += d->runs[i].weight;
 	}
-	if (job->shape.nparts > 0) {
-		cut_by_number(d);
+	if (job->jobdir != NULL && jobstate_cuts(d))
 		return;
-	}
-	if (parts == 0) {
-		parts = d->weight / (job->per_key ? PART_PER_KEY :
-		    PART_WEIGHT);
-		most = d->weight / (job->reduce.argv == NULL ? MERGE_MOST :
-		    TASK_MOST);
-		if (most < 4 * d->nw)
-			most = 4 * d->nw;
-		if (parts > most)
-			parts = most;
-		if (parts == 0)
-			parts = 1;
-	}
-	cut_evenly(d, parts);
+	if (job->shape.nparts > 0)
+		cut_by_number(d);
+	else
+		cut_evenly(d, parts > 0 ? parts : parts_by_weight(d));
+	if (job->jobdir != NULL)
+		jobstate_put_cuts(d);
 }
 
 /* A reduce task's message: its ranges of all runs, and its bounds. */

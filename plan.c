@@ -116,6 +116,20 @@ plan_add(struct driver *d, const struct split *s)
 	return t;
 }
 
+/* Adds a task that may be done already: then nobody takes it. */
+void
+plan_keep(struct driver *d, const struct split *s, bool done)
+{
+	plan_add(d, s);
+	if (!done)
+		return;
+	d->tasks[d->n - 1].state = KEPT;
+	d->unfinished--;
+	d->spans[d->nspans - 1].hi--;
+	if (d->spans[d->nspans - 1].lo == d->spans[d->nspans - 1].hi)
+		d->nspans--;
+}
+
 /* Splits of a file by its size alone; workers find the records. */
 static void
 plan_blocks(struct driver *d, uint32_t file, uint64_t head)

@@ -272,6 +272,18 @@ report_plan(const struct driver *d)
 	buf_free(&b);
 }
 
+static void
+say_counters(const struct driver *d)
+{
+	char *name = xasprintf("%s: ", diag_name);
+	struct buf b = {0};
+
+	counters_print(&d->counters, name, &b);
+	diag_write(b.p, b.len);
+	buf_free(&b);
+	free(name);
+}
+
 /* -v: what was done. */
 void
 report_summary(const struct driver *d)
@@ -320,6 +332,7 @@ report_summary(const struct driver *d)
 		    (unsigned long long)d->unread);
 	if (job->shape.key == KEY_DEFS)
 		keys_complain(&job->keys, &job->shape.fmt);
+	say_counters(d);
 	if (d->hot.len > 0)
 		say("keys with over %.3g %% of the bytes: %.*s",
 		    d->nparts > 10 ? 100 / (double)d->nparts : 10.0,
@@ -329,6 +342,9 @@ report_summary(const struct driver *d)
 void
 report_write(const struct driver *d, FILE *fp)
 {
+	struct buf counters = {0};
+
+	counters_json(&d->counters, &counters);
 	fprintf(fp, "{\"mr\": \"%s\", \"job\": \"%s\",\n"
 	    " \"map_tasks\": %llu, \"reduce_tasks\": %llu, \"workers\": %u,\n"
 	    " \"input_bytes\": %llu, \"map_output_records\": %llu,\n"
@@ -337,7 +353,7 @@ report_write(const struct driver *d, FILE *fp)
 	    "\"combine_output_records\": %llu,\n"
 	    " \"runs\": %llu, \"merges\": %llu, \"merge_passes\": %llu,\n"
 	    " \"spilled_bytes\": %llu, \"retries\": %llu, "
-	    "\"unread_bytes\": %llu,\n \"seconds\": %.3f}\n", MR_VERSION,
+	    "\"unread_bytes\": %llu,\n %.*s,\n \"seconds\": %.3f}\n", MR_VERSION,
 	    d->job->id, (unsigned long long)d->map_tasks,
 	    (unsigned long long)d->nparts, d->nw, (unsigned long long)d->in,
 	    (unsigned long long)d->records, (unsigned long long)d->map_out,
@@ -347,6 +363,7 @@ report_write(const struct driver *d, FILE *fp)
 	    (unsigned long long)d->runs_written,
 	    (unsigned long long)d->merges, (unsigned long long)d->passes,
 	    (unsigned long long)d->spilled, (unsigned long long)d->retries,
-	    (unsigned long long)d->unread,
+	    (unsigned long long)d->unread, (int)counters.len, counters.p,
 	    (double)(d->t_end - d->t0) / 1e9);
+	buf_free(&counters);
 }

@@ -8,22 +8,25 @@ enum { O_MAP = O_OWN, O_COMBINE, O_REDUCE, O_FINISH, O_RANGE,
     O_SOURCE, O_SAMPLE, O_SEED, O_CHECK_IT, O_NAMES };
 
 static const struct opt opts[] = {
-	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)", 0 },
+	{ O_MAP, 'm', "map", "CMD", "run once per split (default: none)",
+	    OPT_FREE_MAP },
 	{ O_MAP, 0, "mapper", "CMD", NULL, OPT_HIDDEN },
 	{ O_COMBINE, 0, "combine", "CMD",
 	    "reduces a little of it, 0 times or more, before -r", 0 },
 	{ O_COMBINE, 0, "combiner", "CMD", NULL, OPT_HIDDEN },
 	{ O_REDUCE, 'r', "reduce", "CMD",
-	    "gets records in key order, whole groups", 0 },
+	    "gets records in key order, whole groups", OPT_FREE_REDUCE },
 	{ O_REDUCE, 0, "reducer", "CMD", NULL, OPT_HIDDEN },
 	OPT_AGG,
 	OPT_PER_KEY,
 	{ O_FINISH, 0, "finish", "CMD",
-	    "once, over the whole output, which it replaces", 0 },
+	    "once, over the whole output, which it replaces", OPT_FREE },
 	{ O_OUTPUT, 'o', "output", "FILE",
-	    "replaced at success; may be an input", 0 },
-	{ O_OUTDIR, 'O', "output-dir", "DIR", "part-00000 ... in a new DIR", 0 },
-	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made", 0 },
+	    "replaced at success; may be an input", OPT_FREE },
+	{ O_OUTDIR, 'O', "output-dir", "DIR", "part-00000 ... in a new DIR",
+	    OPT_FREE },
+	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made",
+	    OPT_FREE },
 	OPT_JOBS,
 	{ O_REDUCERS, 'R', "reducers", "N",
 	    "reduce tasks, so parts (default: by size)", 0 },
@@ -35,11 +38,12 @@ static const struct opt opts[] = {
 	    "a record is a file's name; none is opened", 0 },
 	{ O_DECOMPRESS, 0, "decompress", "HOW",
 	    "by auto(matic choice), none, or a command", 0 },
-	{ O_RECURSIVE, 0, "recursive", NULL, "read what is below a DIR, too", 0 },
+	{ O_RECURSIVE, 0, "recursive", NULL, "read what is below a DIR, too",
+	    OPT_FREE },
 	{ O_FILES_FROM, 0, "files-from", "FILE",
-	    "names of inputs stand in FILE, a line each", 0 },
+	    "names of inputs stand in FILE, a line each", OPT_FREE },
 	{ O_FILES0_FROM, 0, "files0-from", "FILE",
-	    "the same, and NUL ends each name", 0 },
+	    "the same, and NUL ends each name", OPT_FREE },
 	{ O_RANGE, 0, "range", "A:B", "the input is A to B-1, cut in ranges",
 	    0 },
 	{ O_SOURCE, 0, "source", "CMD",
@@ -50,6 +54,7 @@ static const struct opt opts[] = {
 	OPT_PARTITION,
 	OPT_FORM, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR,
 	OPT_SORTING, OPT_TASKS,
+	OPT_JOB_DIR,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
 	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
 	OPT_TALK,
@@ -114,6 +119,13 @@ check_effects(const struct setup *s)
 		if (job->kind == JOB_MAP)
 			setup_needs(s, O_REDUCERS, "-R",
 			    "-r CMD (--finish makes one part)");
+	}
+	if (s->given[O_JOB_DIR])
+		setup_needs(s, O_UNORDERED, "--unordered",
+		    "output in one go (with --job-dir it comes at the end)");
+	if (!s->given[O_JOB_DIR]) {
+		setup_needs(s, O_NO_SYNC, "--no-sync", "--job-dir DIR");
+		setup_needs(s, O_DETACH, "--detach", "--job-dir DIR");
 	}
 	if (job->out != OUT_DIR)
 		setup_needs(s, O_OVERWRITE, "--overwrite", "-O DIR");

@@ -470,6 +470,7 @@ run_index_read(const struct store *store, const struct run *run,
 	unsigned char *raw = xrealloc(NULL, len, 1);
 	const unsigned char *p = raw, *end = raw + len;
 
+	store_check(store, run->at.off + run->data, len);
 	if (pread_full(store_fd(store, &run->at), raw, len,
 	    run->at.off + run->data) != (ssize_t)len)
 		die_errno("%s: reading temporary data", store->dir);

@@ -129,6 +129,7 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	if (id <= 0 || id >= O_OWN)
 		return false;
 	s->given[id] = true;
+	s->scan = o;
 	switch (id) {
 	case O_JOBS:
 		s->po.jobs = percent_or(o, usable_cores(), plain_jobs);
@@ -249,6 +250,15 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 		break;
 	case O_KEY_STDIN:
 		job->key_on_stdin = true;
+		break;
+	case O_JOB_DIR:
+		s->po.job_dir = o->value;
+		break;
+	case O_DETACH:
+		s->po.detach = true;
+		break;
+	case O_NO_SYNC:
+		s->po.no_sync = true;
 		break;
 	case O_PACK:
 		job->pack = true;
@@ -411,6 +421,8 @@ setup_input(struct setup *s, char *const *names, int n)
 	const char *option = s->given[O_FILES_FROM] ? "--files-from" :
 	    "--files0-from";
 
+	if (jobplan_ask.kind != ASK_RUN)
+		return;		/* the plan knows */
 	if (s->given[O_FILES_FROM] && s->given[O_FILES0_FROM])
 		refuse("--files-from and --files0-from exclude each other");
 	if (s->list != NULL && n > 0)
@@ -521,5 +533,10 @@ setup_run(struct setup *s)
 		refuse("--progress and --quiet exclude each other");
 	if (s->po.check)
 		return check_run(job, s->po.reducers != 1);
+	if (s->po.job_dir != NULL) {
+		s->po.cmd = s->scan->cmd;
+		s->po.words = s->scan->words;
+		s->po.nwords = s->scan->nwords;
+	}
 	return driver_run(job, &s->po);
 }

@@ -193,6 +193,57 @@ store_keep(struct store *s, const struct place *at)
 		s->memlen = end;
 }
 
+/* Opens the file of a store that is one, as it is about to be read. */
+void
+store_use(struct store *s)
+{
+	if (s->path == NULL || s->disk != -1)
+		return;
+	s->disk = open_file(s->path, O_RDONLY, 0);
+	if (s->disk == -1)
+		die_errno("%s", s->path);
+}
+
+/* Closes it again, as there may be many. */
+void
+store_leave(struct store *s)
+{
+	if (s->path != NULL && s->disk != -1) {
+		close(s->disk);
+		s->disk = -1;
+	}
+}
+
+/* Ends the process unless a range of bytes, which is about to be read, is
+ * what the checksums of a committed file say.  Each piece is looked at
+ * once. */
+void
+store_check(const struct store *s, uint64_t off, uint64_t len)
+{
+	uint64_t end = off + len < s->disklen ? off + len : s->disklen;
+	unsigned char *p = NULL;
+
+	if (s->sums == NULL)
+		return;
+	for (uint64_t i = off / SUM_EVERY; i * SUM_EVERY < end; i++) {
+		uint64_t at = i * SUM_EVERY;
+		size_t n = s->disklen - at < SUM_EVERY ?
+		    (size_t)(s->disklen - at) : SUM_EVERY;
+
+		if (s->checked[i / 8] & 1 << i % 8)
+			continue;
+		if (p == NULL)
+			p = xrealloc(NULL, SUM_EVERY, 1);
+		if (pread_full(s->disk, p, n, at) != (ssize_t)n)
+			die_errno("%s", s->path);
+		if (checksum(0, p, n) != s->sums[i])
+			die("%s: it is damaged; without it mr resume runs its "
+			    "task again", s->path);
+		s->checked[i / 8] |= (unsigned char)(1 << i % 8);
+	}
+	free(p);
+}
+
 /* Forgets all that is in a store. */
 void
 store_empty(struct store *s)
@@ -210,7 +261,7 @@ store_punch(const struct store *s, const struct place *at, uint64_t off,
     uint64_t len)
 {
 #if LINUX
-	if (len > 0)
+	if (len > 0 && s->path == NULL)
 		fallocate(store_fd(s, at),
 		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
 		    (off_t)len);

@@ -82,10 +82,13 @@ taskenv_begin(struct taskenv *e, const struct job *job, unsigned worker)
 
 	*e = (struct taskenv){ .job = job };
 	e->tmpdir = own_dir(job->scratch, 't', worker);
-	e->outdir = own_dir(job->outscratch != NULL ? job->outscratch :
-	    job->scratch, 'o', worker);
+	e->outdir = own_dir(job->jobdir != NULL ? job->jobdir->mine :
+	    job->outscratch != NULL ? job->outscratch : job->scratch, 'o',
+	    worker);
 	if (ship_any())
 		e->workdir = own_dir(job->scratch, 'w', worker);
+	e->logdir = job->jobdir == NULL ? job->logdir :
+	    xasprintf("%s/logs", job->jobdir->path);
 	while (environ[n] != NULL)
 		n++;
 	e->env = xzalloc(n + OURS_MOST + 1, sizeof *e->env);
@@ -234,11 +237,12 @@ taskenv_log(const struct taskenv *e, const struct task_name *t)
 	char *path;
 	int fd;
 
-	if (e->job->logdir == NULL)
+	if (e->logdir == NULL)
 		return -1;
-	path = xasprintf("%s/%s-%06lu", e->job->logdir, t->phase,
+	path = xasprintf("%s/%s-%06lu", e->logdir, t->phase,
 	    (unsigned long)t->task);
-	fd = open_file(path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+	fd = open_file(path, O_WRONLY | O_CREAT | O_APPEND,
+	    e->job->jobdir != NULL ? 0600 : 0666);
 	if (fd == -1)
 		die_errno("%s", path);
 	free(path);
@@ -252,19 +256,24 @@ taskenv_keep(struct taskenv *e, const struct task_name *t, struct buf *why)
 {
 	char *bad, *to;
 
-	if (e->job->extradir == NULL || scratch_is_empty(e->outdir))
+	if (e->job->extradir == NULL)
 		return true;
+	to = xasprintf("%s/%s-%lu", e->job->extradir, t->phase,
+	    (unsigned long)t->task);
+	scratch_remove(to, -1);		/* of an attempt that came to nothing */
+	if (scratch_is_empty(e->outdir)) {
+		free(to);
+		return true;
+	}
 	bad = scratch_find_reserved(e->outdir);
 	if (bad != NULL) {
 		buf_str(why, "it left a file in MR_OUTPUT_DIR whose name is "
 		    "mr's: ");
 		buf_escaped(why, bad, strlen(bad));
 		free(bad);
+		free(to);
 		return false;
 	}
-	to = xasprintf("%s/%s-%lu", e->job->extradir, t->phase,
-	    (unsigned long)t->task);
-	scratch_remove(to, -1);
 	if (rename(e->outdir, to) == -1)
 		die_errno("%s", to);
 	make_dir(e->outdir);

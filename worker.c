@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ enum {
 	KEY_MOST = 128 * KiB,	/* bytes of one variable; Linux sets it */
 	MADE_MOST = 1 * MiB,	/* of generated input, in memory */
 };
+#define COMMIT_LATE ((int64_t)100000000)	/* ns that a commit may wait */
 
 struct worker {
 	struct job *job;
@@ -36,6 +38,10 @@ struct worker {
 	int sock;
 	pid_t driver;
 	struct store *store;	/* ours of job->stores */
+	struct store *out;	/* where output goes: that, or file */
+	struct store file;	/* with a job directory: behind draft */
+	struct draft draft;
+	int64_t begun;		/* the present task */
 	struct collect *collect;
 	struct combiner *combiner;	/* NULL: none */
 	struct store uncombined;	/* of the collector's run, before it */
@@ -46,6 +52,7 @@ struct worker {
 	struct run *pending;	/* runs of the attempt that is under way */
 	size_t npending, cap_pending;
 	struct buf hot;		/* the heaviest key of the last reduce task */
+	struct counters counters;	/* of the present attempt */
 	struct taskenv env;
 	struct store made;	/* input that was generated, of one task */
 };
@@ -93,6 +100,8 @@ tidy_up(void)
 	proc_kill_children();
 	proc_kill_group(w->job->shared->stream, SIGKILL);
 	scratch_remove(w->job->scratch, -1);
+	if (w->job->jobdir != NULL)
+		scratch_remove(w->job->jobdir->mine, -1);
 	if (w->job->outscratch != NULL)
 		scratch_remove(w->job->outscratch, -1);
 }
@@ -112,6 +121,9 @@ at_death(void)
 static _Noreturn void
 orphaned(void)
 {
+	/* What is done is kept, whatever has ended the job. */
+	if (the_worker->job->jobdir != NULL)
+		commit_sync(the_worker->job->jobdir);
 	tidy_up();
 	_exit(EXIT_TROUBLE);
 }
@@ -129,6 +141,9 @@ answer(struct worker *w, struct reply_msg *r)
 	r->taillen = (uint32_t)r->fail.tail.len;
 	buf_put(&b, r->fail.text.p, r->fail.text.len);
 	buf_put(&b, r->fail.tail.p, r->fail.tail.len);
+	if (r->kind == REPLY_DONE)
+		counters_save(&w->counters, &b);
+	r->counterlen = (uint32_t)(b.len - r->textlen - r->taillen);
 	buf_put(&b, w->hot.p, w->hot.len);
 	r->payload = (uint32_t)b.len;
 	r->combine_in = w->combine_in;
@@ -185,7 +200,7 @@ have_combined(struct worker *w, const struct merge_input *in, size_t n,
 static void
 keep_run(struct worker *w, const struct run *run, bool committed)
 {
-	if (committed) {
+	if (committed && w->job->jobdir == NULL) {
 		tell_run(w, run, true);
 		return;
 	}
@@ -213,21 +228,136 @@ take_run(void *arg, const struct run *run, bool committed)
 	have_combined(w, &in, 1, NULL, &what);
 	/* Tasks are kept when the driver knows all of their runs. */
 	for (size_t i = 0; i < what.n; i++)
-		if (committed && i + 1 < what.n)
+		if (committed && i + 1 < what.n &&
+		    w->job->jobdir == NULL)
 			tell_run(w, what.runs + i, false);
 		else
 			keep_run(w, what.runs + i, committed);
 	store_empty(&w->uncombined);
 }
 
+/* ---- commits to a job directory */
+
+/* What the driver knows of the plan by now. */
+static void
+take_keys(struct worker *w, const struct task_msg *t)
+{
+	struct job *job = w->job;
+	struct jobdir *dir = job->jobdir;
+
+	if (dir == NULL)
+		return;
+	dir->map_key = t->map_key;
+	dir->part_key = t->part_key;
+	job->stores = commit_stores(dir, job->stores, job->nworkers + 1,
+	    t->nmaps);
+	w->store = job->stores + w->me;
+}
+
+/* Opens the file that the next attempt writes. */
+static void
+open_draft(struct worker *w)
+{
+	const struct jobdir *dir = w->job->jobdir;
+
+	if (dir == NULL)
+		return;
+	if (draft_open(&w->draft, dir->fd) == -1)
+		die_errno("%s: cannot make a file", dir->path);
+	w->file = (struct store){ .mem = -1, .disk = w->draft.fd,
+	    .dir = dir->path, .synced = UINT64_MAX };
+}
+
+/* The tasks that waited are committed. */
+static void
+sync_commits(struct worker *w)
+{
+	struct reply_msg r = { .kind = REPLY_KEPT };
+
+	commit_sync(w->job->jobdir);
+	answer(w, &r);
+}
+
+/* Commits what has waited long enough.  Returns ns until it is to be called
+ * again, or -1. */
+static int64_t
+commit_tick(void *arg)
+{
+	struct worker *w = arg;
+	const struct jobdir *dir = w->job->jobdir;
+	int64_t left;
+
+	if (dir == NULL || dir->nwaiting == 0)
+		return -1;
+	left = dir->since + COMMIT_LATE - now_ns();
+	if (left > 0)
+		return left;
+	sync_commits(w);
+	return -1;
+}
+
+/* Tasks that wait for their commit are neighbours: so the driver counts
+ * them. */
+static void
+before_task(struct worker *w, const struct task_msg *t)
+{
+	const struct jobdir *dir = w->job->jobdir;
+
+	w->begun = now_ns();
+	if (dir != NULL && dir->nwaiting > 0 &&
+	    dir->waiting[dir->nwaiting - 1].task + 1 != t->task)
+		sync_commits(w);
+}
+
+/* Makes the file of a task that has succeeded, or forgets the one that has
+ * failed.  After a task that has taken its time nothing waits. */
+static void
+commit_task(struct worker *w, const struct task_msg *t, bool ok,
+    struct reply_msg *r)
+{
+	struct jobdir *dir = w->job->jobdir;
+	struct commit c = { .task = t->task, .attempt = t->attempt,
+	    .reduce = t->kind == TASK_REDUCE, .data = w->file.disklen,
+	    .split = r->split.len, .stats = r->stats, .records = r->records,
+	    .nothing = r->nothing, .runs = w->pending, .nruns = w->npending };
+
+	if (dir == NULL)
+		return;
+	c.stats.partial = r->partial;
+	if (ok) {
+		counters_save(&w->counters, &c.counters);
+		commit_put(dir, &w->draft, &c);
+		buf_free(&c.counters);
+		if (now_ns() - w->begun > COMMIT_LATE / 4)
+			commit_sync(dir);
+	}
+	draft_close(&w->draft);
+	w->npending = 0;
+	r->held = dir->nwaiting > 0;
+}
+
+/* The driver's next message, while what waits is committed in time. */
+static void
+next_task(struct worker *w, struct task_msg *t)
+{
+	struct pollfd p = { .fd = w->sock, .events = POLLIN };
+	int64_t wait;
+
+	while ((wait = commit_tick(w)) > 0 && proc_poll(&p, 1, wait) <= 0)
+		;
+	if (message_recv(w->sock, t, sizeof *t) == -1)
+		orphaned();
+}
+
 /* ---- tasks */
 
 /* A task's work is done by mr itself when it has no command. */
 static void
-check_alive(void)
+check_alive(struct worker *w)
 {
 	if (proc_dying())
 		orphaned();
+	commit_tick(w);
 }
 
 /* The identity as a map: the split's bytes go into the sink. */
@@ -244,7 +374,7 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 		unsigned char *p = own;
 		size_t room = COPY;
 
-		check_alive();
+		check_alive(w);
 		if (sink->collect != NULL)
 			p = collect_room(sink->collect, &room);
 		n = w->job->sample.kind != SAMPLE_ALL ?
@@ -278,7 +408,7 @@ fold_split(struct worker *w, struct reader *r, struct sink *sink,
 	ssize_t n;
 
 	do {
-		check_alive();
+		check_alive(w);
 		n = w->job->check_order ? reader_checked(r, p, COPY, why) :
 		    reader_read(r, p, COPY, why);
 		if (n > 0)
@@ -322,7 +452,8 @@ attempt_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
 	*a = (struct attempt){ .cmd = cmd, .limits = &job->limits,
 	    .form = &job->form, .fmt = &job->shape.fmt, .abort_fd = w->sock,
 	    .group = sh->group, .moved = &sh->moved,
-	    .clock = &job->shared->clock };
+	    .clock = &job->shared->clock, .tick = commit_tick,
+	    .tick_arg = w, .counters = &w->counters };
 	a->sink.fd = -1;
 	a->envp = taskenv_set(&w->env, &who, split);
 	a->dir = w->env.workdir;
@@ -600,7 +731,7 @@ do_sample(struct worker *w, const struct task_msg *t)
 		struct lot lot = lot_draw(sample->seed, rec.file, rec.off);
 
 		if (turns++ % 4096 == 0)
-			check_alive();
+			check_alive(w);
 		w->job->shared->worker[w->me].moved += rec.len;
 		if (!rec.header && !lot_after(&lot, &t->limit))
 			lots_add(&lots, &lot);
@@ -683,17 +814,18 @@ settle_collected(struct worker *w, const struct task_msg *t, bool ok)
 	if (!ok) {
 		collect_rollback(w->collect);
 		for (size_t i = 0; i < w->npending; i++)
-			store_punch(w->store, &w->pending[i].at,
+			store_punch(w->out, &w->pending[i].at,
 			    w->pending[i].at.off, w->pending[i].at.len);
 		w->npending = 0;
 		return;
 	}
-	for (size_t i = 0; i < w->npending; i++)
+	for (size_t i = 0; i < w->npending && w->job->jobdir == NULL; i++)
 		tell_run(w, w->pending + i, false);
-	w->npending = 0;
+	if (w->job->jobdir == NULL)
+		w->npending = 0;
 	collect_commit(w->collect);
 	w->newest = t->task;
-	if (t->split.stream)
+	if (t->split.stream || w->job->jobdir != NULL)
 		collect_flush(w->collect);
 }
 
@@ -718,9 +850,11 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 	struct job *job = w->job;
 	bool sorts = job->kind == JOB_SORT, ok = true;
 	struct place part = { .store = (uint16_t)w->me };
-	struct sink sink = { .fd = -1, .store = w->store, .place = &part };
+	struct sink sink = { .fd = -1, .store = w->out, .place = &part };
 	struct reader r;
 
+	before_task(w, t);
+	open_draft(w);
 	if (sorts && collect_holds(w->collect) && t->task != w->newest + 1)
 		collect_flush(w->collect);
 	if ((t->split.generated ? make_input(w, t, &r, &reply) :
@@ -738,7 +872,7 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 		collect_begin(w->collect, t->task);
 		sink.collect = w->collect;
 	} else {
-		store_reuse(w->store, t->split.len, &t->free, &part);
+		store_reuse(w->out, t->split.len, &t->free, &part);
 	}
 	r.limit = t->limit;
 	if (ok && job->sample.kind != SAMPLE_ALL && !r.split.empty) {
@@ -777,11 +911,12 @@ do_map(struct worker *w, const struct task_msg *t, struct buf *payload)
 		settle_collected(w, t, ok);
 		reply.held = collect_holds(w->collect);
 	} else if (ok) {
-		store_keep(w->store, &part);
+		store_keep(w->out, &part);
 		reply.part = part;
 	}
 	if (!ok)
 		reply.kind = REPLY_FAILED;
+	commit_task(w, t, ok, &reply);
 	reader_close(&r);
 	answer(w, &reply);
 }
@@ -799,12 +934,12 @@ merge_inputs(struct worker *w, const struct task_msg *t, struct buf *payload)
 	return in;
 }
 
-/* Several runs that follow each other to one. */
+/* Merges runs that follow each other into one of our own. */
 static void
 merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
-    struct run *run)
+    const struct bounds *bounds, struct run *run)
 {
-	struct merge *m = merge_new(in, n, NULL, w->job->worker_memory,
+	struct merge *m = merge_new(in, n, bounds, w->job->worker_memory,
 	    w->job->compress);
 	struct run_writer *out = runw_new(w->store, (uint16_t)w->me,
 	    w->job->compress, &w->job->shape.fmt);
@@ -816,7 +951,7 @@ merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
 	struct item it;
 
 	for (size_t i = 0; i < n; i++)
-		expect += in[i].run->at.len;
+		expect += in[i].end - in[i].begin;
 	runw_begin(out, expect);
 	while (merge_group(m)) {
 		p = merge_key(m, &klen);
@@ -824,23 +959,23 @@ merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
 		    ikey_shown(shape, klen));
 		if (f != NULL) {
 			if (turns++ % 4096 == 0)
-				check_alive();
+				check_alive(w);
 			fold_group(f, m);
 			p = fold_saved(f, &klen);
 			runw_item(out, p, klen, false, 1);
 		}
 		while (merge_item(m, &it)) {
-			size_t more;
+			size_t len;
 
 			if (turns++ % 4096 == 0)
-				check_alive();
+				check_alive(w);
 			if (it.n == it.vlen) {
 				runw_item(out, it.p, it.n, it.noval, it.count);
 				continue;
 			}
 			runw_big(out, it.vlen, it.p, it.n);
-			while ((more = merge_piece(m, &p)) > 0)
-				runw_more(out, p, more);
+			while ((len = merge_piece(m, &p)) > 0)
+				runw_more(out, p, len);
 		}
 	}
 	runw_end(out, run);
@@ -850,6 +985,54 @@ merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
 	merge_free(m);
 	fold_free(f);
 	runw_free(out);
+}
+
+/* With a job directory each run is in the file of its task. */
+static void
+open_runs(struct worker *w, const struct merge_input *in, size_t n, bool open)
+{
+	const struct jobdir *dir = w->job->jobdir;
+
+	for (size_t i = 0; i < n && dir != NULL; i++) {
+		uint32_t store = in[i].run->at.store;
+
+		if (store < dir->base)
+			continue;
+		if (open)
+			commit_open(dir, w->job->stores + store, false,
+			    store - dir->base);
+		else
+			store_leave(w->job->stores + store);
+	}
+}
+
+/* Merges neighbours among what a reduce task reads until one merge can take
+ * all of it.  Returns how many are left; runs are the new ones. */
+static size_t
+narrow(struct worker *w, struct merge_input *in, size_t n,
+    const struct bounds *bounds, struct run **runs)
+{
+	size_t most = w->job->batch, made = 0;
+
+	if (w->job->jobdir == NULL || n <= most)
+		return n;
+	*runs = xzalloc(2 * n, sizeof **runs);
+	while (n > most) {
+		size_t to = 0;
+
+		for (size_t i = 0; i < n; i += most) {
+			size_t k = n - i < most ? n - i : most;
+			struct run *r = *runs + made++;
+
+			open_runs(w, in + i, k, true);
+			merge_to_run(w, in + i, k, bounds, r);
+			open_runs(w, in + i, k, false);
+			in[to++] = (struct merge_input){ w->job->stores, r, 0,
+			    r->data };
+		}
+		n = to;
+	}
+	return n;
 }
 
 /* Has runs combined to one.  False if nothing has come out. */
@@ -870,7 +1053,7 @@ combine_to_run(struct worker *w, const struct merge_input *in, size_t n,
 	for (size_t i = 0; i < what.n; i++)
 		out[i] = (struct merge_input){ w->job->stores, what.runs + i,
 		    0, what.runs[i].data };
-	merge_to_run(w, out, what.n, run);
+	merge_to_run(w, out, what.n, NULL, run);
 	for (size_t i = 0; i < what.n; i++)
 		store_punch(w->store, &what.runs[i].at, what.runs[i].at.off,
 		    what.runs[i].at.len);
@@ -889,7 +1072,7 @@ do_merge(struct worker *w, const struct task_msg *t, struct buf *payload)
 	if (w->combiner != NULL)
 		any = combine_to_run(w, in, t->n, &run);
 	else
-		merge_to_run(w, in, t->n, &run);
+		merge_to_run(w, in, t->n, NULL, &run);
 	if (any) {
 		run.seq = in[0].run->seq;
 		tell_run(w, &run, false);
@@ -907,7 +1090,7 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 	size_t n;
 
 	while ((n = replay_fill(text, p, COPY)) > 0) {
-		check_alive();
+		check_alive(w);
 		reply->stats.in += n;
 		reply->stats.out += n;
 		w->job->shared->worker[w->me].moved += n;
@@ -937,7 +1120,7 @@ fold_merge(struct worker *w, struct merge *m, struct sink *sink,
 		}
 		if (more && out.len < COPY)
 			continue;
-		check_alive();
+		check_alive(w);
 		sink_put(sink, out.p, out.len);
 		reply->stats.in += out.len;
 		reply->stats.out += out.len;
@@ -977,13 +1160,12 @@ sink_open(struct worker *w, struct sink *sink, const struct task_msg *t,
 	if (result && w->job->outdir != NULL)
 		sink->fd = open_part(w->job, t->task);
 	else
-		store_reuse(w->store, t->expect, &t->free, sink->place);
+		store_reuse(sink->store, t->expect, &t->free, sink->place);
 }
 
 /* Keeps what the sink has got, or forgets it. */
 static void
-sink_close(struct worker *w, struct sink *sink, bool ok,
-    struct reply_msg *reply)
+sink_close(struct sink *sink, bool ok, struct reply_msg *reply)
 {
 	if (sink->fd != -1) {
 		if (!ok && ftruncate(sink->fd, 0) == -1)
@@ -993,7 +1175,7 @@ sink_close(struct worker *w, struct sink *sink, bool ok,
 			die_errno("%s: writing a part of the output",
 			    sink->name);
 	} else if (ok) {
-		store_keep(w->store, sink->place);
+		store_keep(sink->store, sink->place);
 		reply->part = *sink->place;
 	}
 	if (!ok)
@@ -1014,16 +1196,23 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	    keys + (t->lolen == NO_BOUND ? 0 : t->lolen),
 	    .hilen = t->hilen == NO_BOUND ? 0 : t->hilen };
 	struct merge_input *in = merge_inputs(w, t, payload);
-	struct merge *m = merge_new(in, t->n, &bounds, job->worker_memory / 2,
-	    job->compress);
-	struct replay *text = replay_new(m, &job->shape, job->unique);
+	struct run *made = NULL;
+	size_t n = narrow(w, in, (size_t)t->n, &bounds, &made);
+	struct merge *m;
+	struct replay *text;
 	struct place part = { .store = (uint16_t)w->me };
-	struct sink sink = { .fd = -1, .store = w->store, .place = &part,
+	struct sink sink = { .fd = -1, .store = w->out, .place = &part,
 	    .name = job->outpath };
-	bool ok = true, empty = merge_is_empty(m);
+	bool ok = true, empty;
 
+	before_task(w, t);
+	open_draft(w);
+	open_runs(w, in, n, true);
+	m = merge_new(in, n, &bounds, job->worker_memory / 2, job->compress);
+	text = replay_new(m, &job->shape, job->unique);
+	empty = merge_is_empty(m);
 	job->reducers = (unsigned)t->ntasks;
-	sink_open(w, &sink, t, job->finish.argv == NULL);
+	sink_open(w, &sink, t, job->finish.argv == NULL && job->jobdir == NULL);
 	if (job->agg != NULL) {
 		ok = fold_merge(w, m, &sink, &reply);
 	} else if (job->reduce.argv != NULL && (!empty || t->split.empty)) {
@@ -1042,9 +1231,14 @@ do_reduce(struct worker *w, const struct task_msg *t, struct buf *payload)
 	}
 	reply.records = replay_records(text);
 	reply.hot_weight = replay_hot(text, &w->hot);
-	sink_close(w, &sink, ok, &reply);
+	sink_close(&sink, ok, &reply);
+	commit_task(w, t, ok, &reply);
 	replay_free(text);
 	merge_free(m);
+	open_runs(w, in, n, false);
+	if (made != NULL)
+		store_empty(w->store);
+	free(made);
 	free(in);
 	answer(w, &reply);
 }
@@ -1053,6 +1247,7 @@ struct parts {			/* that the finish command reads */
 	const struct job *job;
 	const struct part *v;
 	uint64_t n, next;
+	int fd;			/* of the part's file in a job directory */
 };
 
 static int
@@ -1062,11 +1257,17 @@ parts_segment(void *arg, struct segment *seg, struct buf *why)
 	const struct part *x = p->v + p->next;
 
 	(void)why;
+	if (p->fd != -1)
+		close(p->fd);
+	p->fd = -1;
 	if (p->next == p->n)
 		return 0;
 	p->next++;
-	*seg = (struct segment){ .fd = store_fd(p->job->stores + x->at.store,
-	    &x->at), .off = x->at.off, .end = x->at.off + x->at.len,
+	if (p->job->jobdir != NULL)
+		p->fd = commit_result(p->job->jobdir, x->at.store);
+	*seg = (struct segment){ .fd = p->fd != -1 ? p->fd :
+	    store_fd(p->job->stores + x->at.store, &x->at),
+	    .off = x->at.off, .end = x->at.off + x->at.len,
 	    .complete = x->partial, .begin = x->at.off };
 	return 1;
 }
@@ -1076,7 +1277,7 @@ static void
 do_finish(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
 	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
-	struct parts parts = { w->job, (const void *)payload->p, t->n, 0 };
+	struct parts parts = { w->job, (const void *)payload->p, t->n, 0, -1 };
 	const struct form lines = form_of(&w->job->shape.fmt);
 	struct place part = { .store = (uint16_t)w->me };
 	struct sink sink = { .fd = -1, .store = w->store, .place = &part,
@@ -1094,9 +1295,11 @@ do_finish(struct worker *w, const struct task_msg *t, struct buf *payload)
 	a.src.segment = parts_segment;
 	a.src.arg = &parts;
 	attempt_run(&a);
+	if (parts.fd != -1)
+		close(parts.fd);
 	ok = attempt_close(w, &a, t, &reply);
 	reply.partial = a.stats.partial;
-	sink_close(w, &sink, ok, &reply);
+	sink_close(&sink, ok, &reply);
 	answer(w, &reply);
 }
 
@@ -1110,6 +1313,8 @@ do_flush(struct worker *w)
 		collect_free(w->collect);
 		w->collect = NULL;
 	}
+	if (w->job->jobdir != NULL)
+		commit_sync(w->job->jobdir);
 	answer(w, &reply);
 }
 
@@ -1123,7 +1328,7 @@ begin_combining(struct worker *w)
 
 	store_open(&w->uncombined, job->tmpdirs[0], UINT64_MAX);
 	w->combiner = combine_new(job, w->me, w->sock, less < MiB ? MiB :
-	    less);
+	    less, w->out);
 	w->collect = collect_new(&job->shape, &w->uncombined, 0, most < MiB ?
 	    MiB : most, job->large, NULL, take_run, w);
 }
@@ -1134,9 +1339,11 @@ worker_begin(struct worker *w)
 	struct job *job = w->job;
 
 	w->store = job->stores + w->me;
+	w->out = job->jobdir != NULL ? &w->file : w->store;
+	w->draft.fd = -1;
 	taskenv_begin(&w->env, job, w->me);
 	if (job->kind == JOB_SORT && job->combine.argv == NULL)
-		w->collect = collect_new(&job->shape, w->store,
+		w->collect = collect_new(&job->shape, w->out,
 		    (uint16_t)w->me, job->worker_memory, job->large,
 		    job->compress, take_run, w);
 	if (w->collect != NULL && job->agg != NULL)
@@ -1158,8 +1365,7 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 	the_worker = &w;
 	diag_at_death = at_death;
 	for (;;) {
-		if (message_recv(sock, &t, sizeof t) == -1)
-			orphaned();
+		next_task(&w, &t);
 		buf_reset(&payload);
 		if (message_recv(sock, buf_reserve(&payload, t.payload),
 		    t.payload) == -1)
@@ -1169,6 +1375,8 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 			worker_begin(&w);
 		job->shared->worker[me].moved = 0;
 		w.env.nrecords = t.nrecords;
+		counters_reset(&w.counters);
+		take_keys(&w, &t);
 		switch (t.kind) {
 		case TASK_COUNT:
 			do_count(&w, &t);

@@ -62,6 +62,7 @@ of_manual() {
 		sub=${page##*/}
 		sub=${sub%.[17]}
 		sub=${sub#mr-}
+		[ "$sub" != job ] || sub='run status wait logs resume task'
 		[ "$sub" != mr ] || sub='run map sort shuffle reduce agg'
 		awk '/^\./ { for (i = 1; i < NF; i++)
 			if ($i ~ /^\.?Fl$/) print "-" $(i + 1) }' "$page" |
@@ -157,7 +158,8 @@ complete_bash() {
 @test "bash completes the subcommands" {
 	{
 		subcommands
-		printf '%s\n' help completion --help --version
+		printf '%s\n' status wait logs resume cancel rm task \
+			help completion --help --version
 	} | sort >want
 	complete_bash mr '' | sort | diff want -
 	[ "$(complete_bash mr shu)" = shuffle ]

@@ -120,7 +120,7 @@ records() {
 
 @test "an unambiguous prefix of a long option is that option" {
 	records
-	expect 0 mr run --jo 2 --buf=16M --qui --no --reduce cat in
+	expect 0 mr run --jobs 2 --buf=16M --qui --non --reduce cat in
 	prints sorted
 	expect 0 mr sort --uni --zero --parallel 1 </dev/null
 	expect 0 mr run --ma cat --m cat in

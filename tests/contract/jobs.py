@@ -245,7 +245,8 @@ def make_job(seed, number, big):
      "pipeline": make_pipeline}[kind](rng, job, total, text,
                                       amount == "big", maponly)
     if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
-        job.nofile = rng.choice((16, 16, 20, 32))
+        kept = ["--job-dir=state"] in job.options[0]
+        job.nofile = rng.choice((26, 32) if kept else (16, 16, 20, 32))
     return job
 
 
@@ -343,6 +344,10 @@ def make_run(rng, job, total, text, big, maponly):
         partition(rng, job)
     if job.out == "stdout" and not job.finish and rng.random() < 0.05:
         job.unordered = True
+    elif rng.random() < 0.2:
+        o.append(["--job-dir=state"])
+        if rng.random() < 0.5:
+            o.append(["--no-sync"])
     if total and rng.random() < 0.05:
         o.append(["--nonempty"])
     if any("/" in m.name for op in job.operands for m in op.members):

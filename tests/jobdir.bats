@@ -1,0 +1,306 @@
+#!/usr/bin/env bats
+# mr run --job-dir: a job that is kept, and goes on after whatever ended it.
+load helper
+load failure
+
+# Both commands note every execution of a task in the file runs.
+make_job() {
+	seq "${1:-6000}" | awk '{ print $1 * 7919 % 500 "\t" $1 }' >in
+	reference in | awk '{ n[$1]++; if ($1 != last && NR > 1) print last, n[last]
+		last = $1 } END { print last, n[last] }' >ref
+	cat >mapper <<-'END'
+		#!/bin/sh
+		echo "$MR_PHASE $MR_TASK" >>"$RUNS" && exec cat
+	END
+	cat >reducer <<-'END'
+		#!/bin/sh
+		echo "$MR_PHASE $MR_TASK" >>"$RUNS"
+		exec awk '$1 != last && NR > 1 { print last, n } $1 != last { n = 0 }
+			{ n++; last = $1 } END { if (NR) print last, n }'
+	END
+	chmod +x mapper reducer
+	export RUNS=$PWD/runs
+	: >runs
+	job=(run --job-dir jd -j 2 --block-size 8K -R 3 -m ./mapper -r ./reducer)
+}
+
+# committed: lines "map 3" of the tasks that are committed.
+committed() {
+	(cd jd && ls map/* reduce/* 2>/dev/null) | tr / ' ' |
+		sed 's/ 0*\([0-9]\)/ \1/'
+}
+
+# once FILE: each task in FILE has been run exactly once.
+once() {
+	local task
+
+	while read -r task; do
+		[ "$(grep -cx "$task" runs)" -eq 1 ] ||
+			{ echo "$task: $(grep -cx "$task" runs) times"; return 1; }
+	done <"$1"
+}
+
+nothing_ran() {
+	[ ! -s runs ] || { echo "run again:"; cat runs; return 1; }
+}
+
+@test "a job directory is made, private, and the output is as ever" {
+	make_job
+	umask 0
+	expect 0 mr "${job[@]}" in
+	prints ref
+	[ "$(stat -c %a jd)" = 700 ]
+	[ -z "$(find jd -perm /077 -type f)" ]
+	[ "$(committed | wc -l)" -eq "$(sort -u runs | wc -l)" ]
+	[ -z "$(ls -A jd/tmp)" ]
+}
+
+@test "the same command on a finished job runs nothing and prints the result again" {
+	make_job
+	mr "${job[@]}" in >/dev/null
+	: >runs
+	expect 0 mr "${job[@]}" in
+	prints ref
+	expect 0 mr "${job[@]}" -j 5 -S 5M -T . -o out -q in
+	cmp out ref
+	expect 0 mr "${job[@]}" -O parts in
+	cat parts/part-* | cmp - ref
+	nothing_ran
+}
+
+@test "after a kill of everything the job goes on: no committed task again, same bytes" {
+	make_job
+	for when in 2 5 8; do
+		rm -rf jd
+		: >runs
+		export when
+		sed -i '2s/.*/[ "$(wc -l <"$RUNS")" -lt "$when" ] || kill -KILL $(cat pids)\n&/' mapper reducer
+		start setsid sh -c 'echo -$$ >pids; exec "$@"' sh mr "${job[@]}" in
+		ends 137
+		sed -i 2d mapper reducer
+		prints_nothing
+		committed >before
+		expect 0 mr "${job[@]}" -j 3 -S 6M in
+		prints ref
+		once before
+	done
+}
+
+@test "killed at any write, link, fsync or fork, the job goes on: same bytes" {
+	needs_tool killat
+	needs_plain_binary
+	"$TOOLS/killat" true 2>/dev/null || skip "processes cannot be traced here"
+	make_job 3000
+	cat >check <<-'END'
+		while read -r task; do
+			[ "$(grep -cx "$task" runs)" -eq 1 ] || exit 1
+		done <before && cmp out ref
+	END
+	for mode in one root all power; do
+		"$TOOLS/crash-sweep" -qx -m "$mode" -w jd -k 12 \
+			-e write,rename,fork,fsync,unlink,openat,mkdir \
+			-p 'rm -rf jd out .mr* "${TMPDIR:?}"/.mr*; : >runs' \
+			-i '! test -e out && (cd jd 2>/dev/null && ls map/* reduce/* 2>/dev/null |
+				tr / " " | sed "s/ 0*\([0-9]\)/ \1/") >before; true' \
+			-r "mr ${job[*]} -o out in" -c 'sh check' \
+			-l 'ls -A | grep -vxE "in|ref|out|jd|runs|before|check|mapper|reducer"
+				ls -A jd/tmp' \
+			-- mr "${job[@]}" -o out in 3>&-
+	done
+	rm -rf "$TMPDIR"/.mr*
+}
+
+@test "a failed job is kept: its cause removed, it goes on" {
+	make_job
+	sed -i '3s/.*/[ "$MR_TASK" -ne 1 ] || [ -e good ] || exit 7/' reducer
+	sed -i '$ s/^/#/' reducer
+	cat >>reducer <<-'END'
+		exec awk '$1 != last && NR > 1 { print last, n } $1 != last { n = 0 }
+			{ n++; last = $1 } END { if (NR) print last, n }'
+	END
+	sed -i '/^#exec/d;/^#\t/d' reducer
+	expect 123 mr "${job[@]}" in
+	prints_nothing
+	committed >before
+	grep -q map before
+	: >good
+	: >runs
+	expect 0 mr "${job[@]}" in
+	prints ref
+	[ -z "$(sort runs | comm -12 - <(sort before))" ]
+}
+
+@test "standard input and pipes are read once and kept" {
+	make_job
+	mkfifo pipe
+	(cat <in >pipe) &
+	expect 0 mr "${job[@]}" pipe - <in
+	cat in in | reference | ./reducer >twice
+	prints twice
+	: >runs
+	(cat <in >pipe) & 
+	expect 0 mr "${job[@]}" pipe - </dev/null
+	kill "$!"
+	wait
+	prints twice
+	nothing_ran
+	rm -r jd
+	expect 0 bash -c 'mr "$@" <(cat in)' sh "${job[@]}"
+	expect 0 bash -c 'mr "$@" 8<in <(:)' sh "${job[@]}"
+	prints ref
+}
+
+@test "map-only jobs, -O and what tasks leave in MR_OUTPUT_DIR are kept, too" {
+	make_job
+	map=(run --job-dir jd --block-size 8K -m 'cat >"$MR_OUTPUT_DIR/$MR_TASK"; echo "$MR_TASK"; [ -e good ] || [ $MR_TASK -ne 4 ]' -O parts)
+	expect 123 mr "${map[@]}" in
+	[ ! -e parts ]
+	: >good
+	expect 0 mr "${map[@]}" in
+	n=$(ls jd/map | wc -l)
+	cat parts/part-* | cmp - <(seq 0 $((n - 1)))
+	for ((i = 0; i < n; i++)); do cat "parts/$i"; done | cmp - in
+	[ -e parts/_mr/logs/map-000003 ]
+	expect 0 mr run --job-dir j2 -m 'grep -v 5' --block-size 8K in
+	grep -v 5 in | cmp - ../out
+	rm -r j2
+}
+
+@test "another job in the directory is refused: it says what differs" {
+	make_job
+	mr "${job[@]}" in >/dev/null
+	cp in in2
+	: >runs
+	other() {
+		expect 2 mr run --job-dir jd --block-size 8K -R 3 "$@"
+		says "$want"
+		prints_nothing
+	}
+	want='planned with --map=./mapper, not with --map=cat' other -m cat -r ./reducer in
+	want='planned with --reduce=./reducer, not' other -m ./mapper -r cat in
+	expect 2 mr run --job-dir jd --block-size 8K -m ./mapper in
+	says 'planned with --reduce=./reducer$'
+	want='planned without --zero-terminated' other -z -m ./mapper -r ./reducer in
+	want='planned with the input in, not in2' other -m ./mapper -r ./reducer in2
+	want='planned without the input in2' other -m ./mapper -r ./reducer in in2
+	expect 2 mr run --job-dir jd --block-size 8K -R4 -m ./mapper -r ./reducer in
+	says 'planned with --reducers=3, not with --reducers=4'
+	mkdir sub
+	cp mapper reducer sub
+	(cd sub && want='planned in ' other --job-dir ../jd -m ./mapper -r ./reducer ../in)
+	nothing_ran
+}
+
+@test "an input of a committed task that has changed is refused, another is planned anew" {
+	make_job
+	cat >>mapper <<-'END'
+		END
+	sed -i 's/exec cat/{ [ "$MR_INPUT_FILE" = in ] || [ -e good ]; } \&\& exec cat/' mapper
+	cp in in2
+	expect 123 mr "${job[@]}" -j 1 in in2
+	: >good
+	echo 'new	1' >>in2
+	expect 0 mr "${job[@]}" in in2
+	cat in in2 | reference | ./reducer >want
+	prints want
+	: >runs
+	echo 'new	1' >>in
+	expect 2 mr "${job[@]}" in in2
+	says 'map task 0 is committed, and its input in has been changed'
+	mv in in3
+	expect 2 mr "${job[@]}" in in2
+	nothing_ran
+}
+
+@test "other commands are taken where nothing has been made with the old ones" {
+	make_job
+	expect 123 mr run --job-dir jd --block-size 8K -m ./mapper -r 'exit 9' in
+	committed >before
+	: >runs
+	expect 0 mr run --job-dir jd --block-size 8K -m ./mapper -r ./reducer in
+	prints ref
+	! grep map runs
+	expect 123 mr run --job-dir j2 --block-size 8K -m 'exit 9' -r ./reducer - <in
+	expect 0 mr run --job-dir j2 --block-size 8K -m ./mapper -r ./reducer - </dev/null
+	prints ref
+}
+
+@test "two drivers in one directory: one works, the other is sent away" {
+	make_job
+	mkfifo gate
+	sed -i 's/exec cat/{ read x <gate; exec cat; }/' mapper
+	start mr "${job[@]}" in
+	wait_until test -s runs
+	expect 75 mr "${job[@]}" in
+	says "another mr is at work on it: process $JOB on $(uname -n)"
+	while kill -0 "$JOB" 2>/dev/null; do timeout 1 sh -c 'echo >gate'; done &
+	wait "$JOB"
+	wait
+}
+
+@test "a directory that is not ours, or no directory of a job, is refused" {
+	make_job
+	mkdir other
+	: >other/file
+	expect 2 mr run --job-dir other -r cat in
+	says 'other: it is no job directory: it holds file'
+	ln -s nowhere link
+	expect 2 mr run --job-dir link -r cat in
+	[ ! -e nowhere ]
+	mkdir real
+	ln -s real link2
+	expect 2 mr run --job-dir link2/ -r cat in
+	expect 2 mr run --job-dir none/none -r cat in
+	mkdir wide
+	: >wide/plan
+	chmod 777 wide
+	expect 2 mr run --job-dir wide -r cat in
+	says 'others may write in it'
+	is_root || return 0
+	mkdir theirs
+	chown 65534 theirs
+	expect 2 mr run --job-dir theirs -r cat in
+	says 'belongs to another user'
+}
+
+@test "files cut off or changed at any byte are recovered or refused" {
+	seq 300 | awk '{ print $1 * 7919 % 50 "\t" $1 }' >in
+	reference in >ref
+	job=(run --no-sync --job-dir jd -j 1 --block-size 1K -R 2 -m cat -r cat)
+	mr "${job[@]}" in >/dev/null
+	cp -a jd good
+	for file in map/000001 reduce/000001 cuts plan; do
+		size=$(stat -c %s "good/$file")
+		for ((at = 0; at < size; at += size / 25 + 1)); do
+			for how in cut flip; do
+				rm -rf jd
+				cp -a good jd
+				[ "$file" != map/000001 ] || rm -f jd/reduce/* jd/cuts
+				if [ "$how" = cut ]; then
+					truncate -s "$at" "jd/$file"
+				else
+					byte=$(od -An -tu1 -j "$at" -N 1 "jd/$file")
+					printf "\\x$(printf %x $((byte ^ 16)))" |
+						dd of="jd/$file" bs=1 seek="$at" conv=notrunc status=none
+				fi
+				got=0
+				mr "${job[@]}" in >../out 2>../err || got=$?
+				case $got in
+				0) cmp ../out ref ;;
+				1 | 2) prints_nothing && says damaged ;;
+				*) false ;;
+				esac || { echo "$how $file at $at: $got"; return 1; }
+			done
+		done
+	done
+}
+
+@test "10,000 tasks, and few descriptors" {
+	seq 10000 | awk '{ print $1 % 977 "\t" $1 }' >in
+	reference in >ref
+	(
+		ulimit -n 1024
+		mr run --no-sync --job-dir jd --block-size 6 -r cat in | cmp - ref
+	)
+	[ "$(ls jd/map | wc -l)" -ge 8000 ]
+}
