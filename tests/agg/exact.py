@@ -1,6 +1,8 @@
 """What aggregates are, computed exactly: with fractions, rounded once."""
 import math
+import os
 import re
+import sys
 from fractions import Fraction
 
 DIGITS = 14
@@ -120,15 +122,15 @@ def result(op, texts):
     return out.encode()
 
 
-def aggregate(records, spec, sep=b"\t", fields=1, eor=b"\n"):
+def aggregate(records, spec, sep=b"\t", fields=1, eor=b"\n", order=sorted):
     """What mr prints for records (without their ends) and a list of
-    (operation, field)."""
+    (operation, field); the groups in their order, or as they come."""
     groups = {}
     for r in records:
         f = r.split(sep)
         groups.setdefault(sep.join(f[:fields]), []).append(f)
     out = []
-    for key in sorted(groups):
+    for key in order(groups):
         line = [key]
         for op, field in spec:
             if any(len(f) < field for f in groups[key]):
@@ -136,3 +138,23 @@ def aggregate(records, spec, sep=b"\t", fields=1, eor=b"\n"):
             line.append(result(op, [f[field - 1] for f in groups[key]]))
         out.append(sep.join(line) + eor)
     return b"".join(out)
+
+
+def main():
+    """exact.py SEP EOR FIELDS OP FIELD ...: a reducer; bytes are in hex."""
+    sep, eor = (bytes.fromhex(x) for x in sys.argv[1:3])
+    words = sys.argv[4:]
+    records = sys.stdin.buffer.read().split(eor)
+    if not records[-1]:
+        records.pop()
+    spec = list(zip(words[::2], map(int, words[1::2])))
+    out = aggregate(records, spec, sep, int(sys.argv[3]), eor, list)
+    try:
+        sys.stdout.buffer.write(out)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os._exit(0)                 # what reads it wants no more
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """Mappers that work record by record and reducers that work key by key.
 
 They know of a job its delimiters and its key."""
+import os
 import shlex
 import sys
 
@@ -191,6 +192,37 @@ def one_by_one(job):
     code = code.replace("STDIN ?", "1 ?" if job.per_key == "stdin" else "0 ?")
     return code.replace("EOR", str(job.eor[0])).replace(
         "chr(SEP)", "chr(%d)" % job.sep[0]).replace("FIELDS", str(job.fields))
+
+
+EXACT = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                     "../agg/exact.py")
+
+
+def aggregates(job, rng):
+    """Operations that any records allow: on their first field, and where the
+    mapper has put a number behind the key, on that."""
+    spec = [(rng.choice(("count", "first", "last", "unique", "countunique",
+                         "collapse")), 1)]
+    if job.mapper == numbered(job):
+        spec += [(op, rng.choice((2, 2, 3))) for op in rng.sample((
+            "sum", "min", "max", "range", "mean", "pvar", "sstdev", "top:2",
+            "unique", "last", "collapse"), rng.randint(1, 5))]
+    rng.shuffle(spec)
+    return spec
+
+
+def numbered(job):
+    """A mapper that puts two numbers behind the key, of one field."""
+    return perl(job, with_key(job, '$l=length;$m=$l*$l/4;$m=-$m if $l%3;'
+                              'print "${k}SEP${l}SEP$m"'))
+
+
+def exactly(job, spec):
+    """The reducer that does them."""
+    return "%s -IS %s %s %s %d %s" % (
+        shlex.quote(sys.executable), shlex.quote(EXACT), job.sep.hex(),
+        job.eor.hex(), job.fields,
+        " ".join("%s %d" % s for s in spec))
 
 
 # What a first attempt may do before it fails; CMD is the command.

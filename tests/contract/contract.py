@@ -80,7 +80,9 @@ def smaller(job):
             continue            # it goes with the combiner
         if old not in (plain, None) and job.out_operand < 0 and not (
                 job.kind == "shuffle" or
-                field == "keys" and job.kind == "reduce" or field == "mapper" and (
+                field == "keys" and job.kind == "reduce" or
+                job.agg and field in ("mapper", "reducer") or
+                field == "mapper" and (
                     job.failing or plain is None and (
                         job.kind != "run" or job.reducer is None or
                         ["--whole-file"] in job.options[0]))):

@@ -7,8 +7,8 @@ import shlex
 import subprocess
 import sys
 
-from commands import (FINISHERS, FLAKY, PER_KEY, combiners, mappers, perl,
-                      reducers)
+from commands import (FINISHERS, FLAKY, PER_KEY, aggregates, combiners, exactly,
+                      mappers, numbered, perl, reducers)
 from records import (ALPHABETS, NAMES, Operand, complete, key_of, make_operands,
                      make_records, records_of, scatter)
 
@@ -53,6 +53,8 @@ class Job:
     combine: str = ""
     partition: str = ""
     finish: str = ""
+    # The built-in reducer, as (operation, field); reducer does the same.
+    agg: list = None
     per_key: str = ""           # how the reducer gets its key: env or stdin
     sample: str = ""            # --sample, of the seed:
     seed: int = 0
@@ -244,6 +246,9 @@ def make_job(seed, number, big):
      "reduce": make_reduce, "shuffle": make_shuffle,
      "pipeline": make_pipeline}[kind](rng, job, total, text,
                                       amount == "big", maponly)
+    if (kind in ("run", "reduce", "pipeline") and job.reducer is not None and
+            not job.unsorted and not any(job.keys) and rng.random() < 0.12):
+        aggregated(rng, job)
     if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
         kept = ["--job-dir=state"] in job.options[0]
         job.nofile = rng.choice((26, 32) if kept else (16, 16, 20, 32))
@@ -371,6 +376,24 @@ def make_run(rng, job, total, text, big, maponly):
             job.out_operand = -1
             job.options[0] = [w for w in o if not w[0].startswith(
                 ("--block-size", "--whole-file", "--pack", "--nonempty"))]
+
+
+def aggregated(rng, job):
+    """Makes of a job one with a built-in reducer."""
+    plain = ("--retries", "--ok-exit")
+    if job.kind == "reduce":
+        job.flaky = ""
+        job.options[0] = [w for w in job.options[0]
+                          if not w[0].startswith(plain)]
+    else:
+        job.options[2] = [w for w in job.options[2]
+                          if not w[0].startswith(plain)]
+        job.mapper = job.mapper or "cat"
+        if job.fields == 1 and not job.failing and rng.random() < 0.6:
+            job.mapper = numbered(job)
+    job.per_key = job.combine = ""
+    job.agg = aggregates(job, rng)
+    job.reducer = exactly(job, job.agg)
 
 
 def generated(rng, job):

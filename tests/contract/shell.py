@@ -34,14 +34,18 @@ def stages(job, names):
 
     mapper, reducer = flaky(job.flaky, job.mapper), flaky(job.flaky,
                                                           job.reducer)
+    agg = [w for op, field in job.agg or [] for w in (op, str(field))]
     if job.kind == "pipeline":
+        last = (["mr", "reduce", *format_options(job, "reduce"),
+                 *flat(job.options[2]), "-c", reducer] if not agg else
+                ["mr", "agg", *format_options(job, "agg"),
+                 *flat(job.options[2]), *agg])
         return [
             ["mr", "map", *format_options(job, "map"), *flat(job.options[0]),
              "-c", mapper],
             ["mr", "sort", *format_options(job, "sort"),
              *flat(job.options[1])],
-            ["mr", "reduce", *format_options(job, "reduce"),
-             *flat(job.options[2]), "-c", reducer],
+            last,
         ]
     maponly = job.kind == "run" and job.reducer is None
     o = format_options(job, "map" if maponly else job.kind)
@@ -61,11 +65,16 @@ def stages(job, names):
     if job.kind in ("map", "reduce"):
         for n in names:
             o += ["-i", n]
+        if agg:
+            return [["mr", job.kind, *o, "--agg", " ".join(agg)]]
         return [["mr", job.kind, *o, "-c",
                  mapper if job.kind == "map" else reducer]]
     if job.kind == "run":
         o += ["-m", mapper] if job.mapper is not None else []
-        o += ["-r", reducer] if job.reducer is not None else []
+        if agg:
+            o += ["--agg", " ".join(agg)]
+        elif job.reducer is not None:
+            o += ["-r", reducer]
         o += ["--combine", flaky(job.flaky, job.combine)] * bool(job.combine)
         o += ["--finish", flaky(job.flaky, job.finish)] * bool(job.finish)
     if job.sample:
