@@ -8,8 +8,8 @@ static const struct opt opts[] = {
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
 	{ O_GROUPED, 0, "grouped", NULL,
 	    "equal keys stand together; any order of keys", 0 },
-	OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
-	OPT_DEADLINE,
+	OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY,
+	OPT_TMPDIR, OPT_DEADLINE,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,
@@ -40,6 +40,9 @@ agg_main(const struct cmd *c, int argc, char *argv[])
 		buf_printf(&words, " %s", o.operands[i]);
 	buf_put(&words, "", 1);
 	s.agg = (const char *)words.p;
+	if (s.job.grouped)
+		setup_needs(&s, O_KEY, "-k", "order (it is --grouped)");
+	setup_keys(&s);
 	setup_aggregate(&s);
 	setup_input(&s, NULL, 0);
 	if (s.job.input.n > 1)

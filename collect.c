@@ -175,7 +175,7 @@ void
 collect_aggregate(struct collect *c, const struct aggspec *agg)
 {
 	c->agg = agg;
-	c->fold = fold_new(agg);
+	c->fold = fold_new(agg, !ikey_has_key(&c->shape));
 	choose_way(c, c->grouping);
 }
 
@@ -387,8 +387,13 @@ take_cells(struct collect *c, const struct entry *e, bool before, bool behind,
 		const struct group *g = (void *)(c->arena + e->off);
 		struct heap h = heap_of(c);
 
+		unsigned char *cells = c->arena + cells_at(c, g);
+		const unsigned char *name = cells + c->agg->size;
+
 		buf_reset(&c->saved);
-		cells_save(c->agg, c->arena + cells_at(c, g), &h, &c->saved);
+		if (!ikey_has_key(&c->shape))
+			fold_name(&c->saved, name + 4, load32(name));
+		cells_save(c->agg, cells, &h, &c->saved);
 		*v = c->saved.p;
 		*len = c->saved.len;
 	} else {
@@ -399,7 +404,7 @@ take_cells(struct collect *c, const struct entry *e, bool before, bool behind,
 		if (behind)
 			return false;
 		*v = fold_saved(c->fold, len);
-		fold_begin(c->fold);
+		fold_begin(c->fold, NULL, 0);
 	}
 	return true;
 }
@@ -836,15 +841,18 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 	return group_add(c, g, r, head, headlen);
 }
 
-/* A group with cells, which counts from the time that it has an entry; or
- * NULL if the arena is full. */
+/* A group with cells, and behind them the key if it is not what is sorted by.
+ * It counts from the time that it has an entry.  NULL: the arena is full. */
 static struct group *
-cells_new(struct collect *c, const struct record *r)
+cells_new(struct collect *c, const struct record *r, const struct record *rec)
 {
 	uint32_t at = (uint32_t)(c->used + 7) & ~7u;
 	struct group *g = (struct group *)(void *)(c->arena + at);
 	size_t need = sizeof *g + r->klen + c->agg->size + 16;
+	bool named = !ikey_has_key(&c->shape);
 
+	if (named)
+		need += 4 + (size_t)rec->klen;
 	if (room_left(c, c->used, c->n + 1) < need)
 		return NULL;
 	*g = (struct group){ .klen = r->klen };
@@ -853,6 +861,11 @@ cells_new(struct collect *c, const struct record *r)
 	c->used = cells_at(c, g);
 	cells_begin(c->agg, c->arena + c->used);
 	c->used += c->agg->size;
+	if (named) {
+		memcpy(c->arena + c->used, &rec->klen, 4);
+		memcpy(c->arena + c->used + 4, rec->key, rec->klen);
+		c->used += 4 + (size_t)rec->klen;
+	}
 	return g;
 }
 
@@ -873,7 +886,7 @@ aggregate(struct collect *c, const struct record *r, const struct record *rec,
 		return false;
 	g = find_group(c, r, hash, &j);
 	if (g == NULL)
-		g = new = cells_new(c, r);
+		g = new = cells_new(c, r, rec);
 	if (g == NULL)
 		return false;
 	h = heap_of(c);
@@ -920,13 +933,13 @@ built_cells(struct collect *c, const struct record *r,
 
 	if (c->complaint.len > 0)
 		return true;
-	fold_begin(c->fold);
+	fold_begin(c->fold, rec->key, rec->klen);
 	if (fold_record(c->fold, rec, &c->complaint)) {
 		x.val = fold_saved(c->fold, &len);
 		x.vlen = (uint32_t)len;
 		x.noval = false;
 	}
-	fold_begin(c->fold);
+	fold_begin(c->fold, NULL, 0);
 	return c->complaint.len > 0 || built_record(c, &x);
 }
 
@@ -952,7 +965,7 @@ most_needed(const struct collect *c, const struct record *r)
 
 	if (c->agg == NULL)
 		return len;
-	return len + c->agg->size + c->agg->nslots * (len + EXACT_MOST);
+	return 2 * len + c->agg->size + c->agg->nslots * (len + EXACT_MOST);
 }
 
 static void

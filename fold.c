@@ -13,22 +13,27 @@ enum { KEEP = 1 * MiB };	/* of a heap, from key to key */
 
 struct fold {
 	const struct aggspec *agg;
+	bool named;		/* before saved cells stands their key */
+	struct buf name;	/* the key */
 	unsigned char *cells;
 	struct heap heap;
 	struct buf saved;
 	enum { EMPTY, SAVED, CELLS } state;	/* where the key's cells are */
 	struct buf piece;	/* of a long item */
-	struct buf key;		/* text: of the present group */
-	bool in_group;
+	struct buf whole;	/* saved cells with their name */
+	bool in_group;		/* of text */
 	struct buf rest;	/* text: of a record that is not whole */
 };
 
+/* named: the key cannot be had from what is sorted by, and so stands before
+ * saved cells. */
 struct fold *
-fold_new(const struct aggspec *agg)
+fold_new(const struct aggspec *agg, bool named)
 {
 	struct fold *f = xzalloc(1, sizeof *f);
 
 	f->agg = agg;
+	f->named = named;
 	f->cells = xzalloc(1, agg->size);
 	f->heap.grows = true;
 	return f;
@@ -36,9 +41,11 @@ fold_new(const struct aggspec *agg)
 
 /* A key begins. */
 void
-fold_begin(struct fold *f)
+fold_begin(struct fold *f, const unsigned char *key, size_t klen)
 {
 	f->state = EMPTY;
+	buf_reset(&f->name);
+	buf_put(&f->name, key, klen);
 }
 
 static void
@@ -65,7 +72,7 @@ unpack(struct fold *f)
 	f->state = CELLS;
 }
 
-/* Adds a record.  False if it is not right: then why says how. */
+/* Adds a record of the key.  False if it is not right: then why says how. */
 bool
 fold_record(struct fold *f, const struct record *r, struct buf *why)
 {
@@ -73,10 +80,34 @@ fold_record(struct fold *f, const struct record *r, struct buf *why)
 	return cells_add(f->agg, f->cells, &f->heap, r, why) == CELLS_ADDED;
 }
 
+/* Appends the key as it stands before saved cells. */
+void
+fold_name(struct buf *b, const void *key, size_t klen)
+{
+	unsigned char tmp[10];
+
+	buf_put(b, tmp, varint_put(tmp, klen));
+	buf_put(b, key, klen);
+}
+
 /* Adds saved cells. */
 void
 fold_take(struct fold *f, const unsigned char *p, size_t len)
 {
+	uint64_t klen = 0;
+
+	if (f->named) {
+		size_t n = varint_get(p, p + len, &klen);
+
+		if (n == 0 || klen > len - n)
+			die("temporary data is damaged (a key)");
+		if (f->state == EMPTY) {
+			buf_reset(&f->name);
+			buf_put(&f->name, p + n, klen);
+		}
+		p += n + klen;
+		len -= n + klen;
+	}
 	if (f->state == EMPTY) {
 		buf_reset(&f->saved);
 		buf_put(&f->saved, p, len);
@@ -95,7 +126,6 @@ fold_group(struct fold *f, struct merge *m)
 	struct item it;
 	size_t n;
 
-	fold_begin(f);
 	while (merge_item(m, &it)) {
 		if (it.n < it.vlen) {
 			buf_reset(&f->piece);
@@ -117,49 +147,46 @@ fold_saved(struct fold *f, size_t *len)
 		buf_reset(&f->saved);
 		cells_save(f->agg, f->cells, &f->heap, &f->saved);
 	}
-	*len = f->saved.len;
-	return f->saved.p;
+	if (!f->named) {
+		*len = f->saved.len;
+		return f->saved.p;
+	}
+	buf_reset(&f->whole);
+	fold_name(&f->whole, f->name.p, f->name.len);
+	buf_put(&f->whole, f->saved.p, f->saved.len);
+	*len = f->whole.len;
+	return f->whole.p;
 }
 
-/* Puts the record of a key out, or says in why what is wrong. */
-static bool
-print(struct fold *f, const unsigned char *key, size_t klen, struct buf *out,
-    struct buf *why)
+/* Puts the record of the key out, or says in why what is wrong. */
+bool
+fold_print(struct fold *f, struct buf *out, struct buf *why)
 {
-	size_t before = out->len;
+	size_t before = out->len, klen = f->name.len;
 
-	buf_put(out, key, klen);
+	unpack(f);
+	buf_put(out, f->name.p, klen);
 	if (cells_print(f->agg, f->cells, &f->heap, out)) {
 		buf_put(out, &f->agg->fmt.delim, 1);
 		return true;
 	}
 	out->len = before;
 	buf_str(why, "key '");
-	buf_escaped(why, key, klen < 100 ? klen : 100);
+	buf_escaped(why, f->name.p, klen < 100 ? klen : 100);
 	buf_str(why, "': a sum of integers has more than 128 bits");
 	return false;
-}
-
-bool
-fold_print(struct fold *f, const unsigned char *key, size_t klen,
-    struct buf *out, struct buf *why)
-{
-	unpack(f);
-	return print(f, key, klen, out, why);
 }
 
 static bool
 add_record(struct fold *f, const struct record *r, struct buf *out,
     struct buf *why)
 {
-	if (!f->in_group || f->key.len != r->klen || (r->klen > 0 &&
-	    memcmp(f->key.p, r->key, r->klen) != 0)) {
-		if (f->in_group && !print(f, f->key.p, f->key.len, out, why))
+	if (!f->in_group || f->name.len != r->klen || (r->klen > 0 &&
+	    memcmp(f->name.p, r->key, r->klen) != 0)) {
+		if (f->in_group && !fold_print(f, out, why))
 			return false;
-		fold_begin(f);
+		fold_begin(f, r->key, r->klen);
 		f->in_group = true;
-		buf_reset(&f->key);
-		buf_put(&f->key, r->key, r->klen);
 	}
 	return fold_record(f, r, why);
 }
@@ -215,7 +242,7 @@ fold_text_end(struct fold *f, struct buf *out, struct buf *why)
 	if (f->rest.len > 0 &&
 	    !fold_text(f, &f->agg->fmt.delim, 1, out, why))
 		return false;
-	return !f->in_group || print(f, f->key.p, f->key.len, out, why);
+	return !f->in_group || fold_print(f, out, why);
 }
 
 void
@@ -227,7 +254,8 @@ fold_free(struct fold *f)
 	free(f->heap.base);
 	buf_free(&f->saved);
 	buf_free(&f->piece);
-	buf_free(&f->key);
+	buf_free(&f->name);
+	buf_free(&f->whole);
 	buf_free(&f->rest);
 	free(f);
 }

@@ -782,14 +782,14 @@ void replay_free(struct replay *);
 
 /* ------------------------------------------------------------ fold.c */
 struct fold;
-struct fold *fold_new(const struct aggspec *);
-void fold_begin(struct fold *);
+struct fold *fold_new(const struct aggspec *, bool named);
+void fold_begin(struct fold *, const unsigned char *key, size_t);
+void fold_name(struct buf *, const void *key, size_t);
 bool fold_record(struct fold *, const struct record *, struct buf *why);
 void fold_take(struct fold *, const unsigned char *, size_t);
 void fold_group(struct fold *, struct merge *);
 const unsigned char *fold_saved(struct fold *, size_t *len);
-bool fold_print(struct fold *, const unsigned char *key, size_t klen,
-    struct buf *out, struct buf *why);
+bool fold_print(struct fold *, struct buf *out, struct buf *why);
 bool fold_text(struct fold *, const unsigned char *, size_t, struct buf *out,
     struct buf *why);
 bool fold_text_end(struct fold *, struct buf *out, struct buf *why);

@@ -373,8 +373,6 @@ setup_keys(struct setup *s)
 	keys_resolve(&job->keys);
 	if (job->keys.n == 0)
 		return;
-	if (s->agg != NULL)
-		refuse("--agg and -k exclude each other");
 	keys_lead(&job->keys, job->shape.fmt.fields);
 	if (keys_plain(&job->keys, &fields))
 		return;

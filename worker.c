@@ -402,7 +402,7 @@ fold_split(struct worker *w, struct reader *r, struct sink *sink,
     struct reply_msg *reply)
 {
 	unsigned char *p = xrealloc(NULL, COPY, 1);
-	struct fold *f = fold_new(w->job->agg);
+	struct fold *f = fold_new(w->job->agg, false);
 	struct buf out = {0}, *why = &reply->fail.text;
 	bool ok = true;
 	ssize_t n;
@@ -946,7 +946,8 @@ merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
 	const struct shape *shape = &w->job->shape;
 	const unsigned char *p;
 	size_t klen;
-	struct fold *f = w->job->agg != NULL ? fold_new(w->job->agg) : NULL;
+	struct fold *f = w->job->agg == NULL ? NULL :
+	    fold_new(w->job->agg, !ikey_has_key(shape));
 	uint64_t expect = 0, turns = 0;
 	struct item it;
 
@@ -960,6 +961,7 @@ merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
 		if (f != NULL) {
 			if (turns++ % 4096 == 0)
 				check_alive(w);
+			fold_begin(f, NULL, 0);
 			fold_group(f, m);
 			p = fold_saved(f, &klen);
 			runw_item(out, p, klen, false, 1);
@@ -1099,34 +1101,54 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 	free(p);
 }
 
-/* A built-in reducer: a record of each key. */
+/* Puts out what there is of it. */
+static void
+fold_put(struct worker *w, struct buf *out, struct sink *sink,
+    struct reply_msg *reply)
+{
+	check_alive(w);
+	sink_put(sink, out->p, out->len);
+	reply->stats.in += out->len;
+	reply->stats.out += out->len;
+	w->job->shared->worker[w->me].moved += out->len;
+	buf_reset(out);
+}
+
+/* A built-in reducer: a record of each key, which may be several ikeys. */
 static bool
 fold_merge(struct worker *w, struct merge *m, struct sink *sink,
     struct reply_msg *reply)
 {
-	struct fold *f = fold_new(w->job->agg);
-	size_t skip = w->job->shape.key == KEY_PLAIN ? 0 : 4, klen;
-	struct buf out = {0};
-	bool ok = true, more;
+	const struct shape *shape = &w->job->shape;
+	bool named = !ikey_has_key(shape), begun = false, ok = true, more;
+	size_t skip = shape->key == KEY_PART ? 4 : 0, len, n = 0;
+	struct fold *f = fold_new(w->job->agg, named);
+	struct buf out = {0}, group = {0};
+	const unsigned char *p = NULL;
 
 	do {
-		more = ok && merge_group(m);
+		more = merge_group(m);
 		if (more) {
-			const unsigned char *key = merge_key(m, &klen);
-
-			fold_group(f, m);
-			ok = fold_print(f, key + skip, klen - skip, &out,
-			    &reply->fail.text);
+			p = merge_key(m, &len);
+			n = ikey_group(shape, p, len);
 		}
-		if (more && out.len < COPY)
-			continue;
-		check_alive(w);
-		sink_put(sink, out.p, out.len);
-		reply->stats.in += out.len;
-		reply->stats.out += out.len;
-		w->job->shared->worker[w->me].moved += out.len;
-		buf_reset(&out);
-	} while (more);
+		if (begun && (!more || n != group.len || (n > 0 &&
+		    memcmp(p, group.p, n) != 0))) {
+			ok = fold_print(f, &out, &reply->fail.text);
+			begun = false;
+		}
+		if (more && ok) {
+			if (!begun) {
+				fold_begin(f, p + skip, len - skip);
+				buf_reset(&group);
+				buf_put(&group, p, n);
+			}
+			begun = true;
+			fold_group(f, m);
+		}
+		if (out.len >= COPY || !more)
+			fold_put(w, &out, sink, reply);
+	} while (more && ok);
 	if (!ok) {
 		reply->fail.kind = FAIL_INPUT;
 		reply->fail.exit = EXIT_TROUBLE;
@@ -1134,6 +1156,7 @@ fold_merge(struct worker *w, struct merge *m, struct sink *sink,
 	}
 	fold_free(f);
 	buf_free(&out);
+	buf_free(&group);
 	return ok;
 }
 

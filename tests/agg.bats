@@ -173,6 +173,22 @@ b\t7\t7\t1\t7\t7\t7' ]
 	cmp want in
 }
 
+@test "-k: the order of keys, and that of the values of a key" {
+	seq 3000 | awk '{ print $1 * 7 % 100 "\t" $1 * 13 % 1009 "\t" $1 }' >in
+	LC_ALL=C sort -s -t "$(printf '\t')" -k1,1n -k2,2nr in >sorted
+	mr agg --grouped first 2 collapse 3 sum 3 <sorted >want
+	[ "$(head -n 2 want | cut -f 1 | tr '\n' ' ')" = '0 1 ' ]
+	for debug in group nogroup switch onerun,nojoin; do
+		MR_DEBUG=$debug mr run -j 3 --block-size 999 -R 4 -k 1,1n \
+			-k 2,2nr --agg 'first 2 collapse 3 sum 3' in | cmp want -
+	done
+	mr agg -k1,1n -k2,2nr first 2 collapse 3 sum 3 <sorted | cmp want -
+	expect 1 mr agg -k1,1n -k2,2n count <sorted
+	says 'not in key order'
+	refused_k=$(mr agg --grouped -k1,1 count <sorted 2>&1) && false
+	[[ $refused_k = *'-k has no effect without order'* ]]
+}
+
 @test "wrong words are refused, with what is right" {
 	while IFS='|' read -r said words; do
 		expect 2 mr run --agg "$words" none
@@ -204,6 +220,8 @@ b\t7\t7\t1\t7\t7\t7' ]
 	says 'which operation'
 	expect 2 mr run --agg count -r cat none
 	says '^mr: --agg and -r CMD exclude each other'
+	expect 2 mr run --agg count --combine cat none
+	says '^mr: --combine has no effect without -r CMD'
 	expect 2 mr reduce --agg count cat
 	says 'exclude each other'
 	expect 2 mr reduce --agg count --retries 1

@@ -247,7 +247,7 @@ def make_job(seed, number, big):
      "pipeline": make_pipeline}[kind](rng, job, total, text,
                                       amount == "big", maponly)
     if (kind in ("run", "reduce", "pipeline") and job.reducer is not None and
-            not job.unsorted and not any(job.keys) and rng.random() < 0.12):
+            not job.unsorted and rng.random() < 0.12):
         aggregated(rng, job)
     if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
         kept = ["--job-dir=state"] in job.options[0]
