@@ -83,9 +83,7 @@ b\t7\t7\t1\t7\t7\t7' ]
 @test "sums of decimals are rounded once, whatever the order" {
 	printf 'a\t1e300\na\t1\na\t-1e300\na\t1e-300\n' >in
 	[ "$(agg sum 2)" = $'a\t1' ]
-	for i in 1 2 3 4 5 6 7 8 9 10; do
-		printf 'a\t0.1\n'
-	done >in
+	yes "$(printf 'a\t0.1')" | head -n 10 >in
 	[ "$(agg sum 2 mean 2 pvar 2)" = $'a\t1\t0.1\t0' ]
 }
 
@@ -167,7 +165,7 @@ b\t7\t7\t1\t7\t7\t7' ]
 	mr run --agg 'sum 2' in >want
 	[ "$(wc -l <want)" -eq 100 ]
 	mr run --agg 'sum 2' -R 3 -O parts in
-	[ "$(ls parts | grep -c '^part-')" -eq 3 ]
+	[ "$(find parts -name 'part-*' | wc -l)" -eq 3 ]
 	cat parts/part-* | cmp want -
 	mr run --agg 'sum 2' -o in in
 	cmp want in
@@ -244,9 +242,9 @@ b\t7\t7\t1\t7\t7\t7' ]
 @test "what the manual says of a median is right" {
 	command -v mandoc >/dev/null || skip "no mandoc"
 	command -v datamash >/dev/null || skip "no datamash"
-	command=$(mandoc -T utf8 "$BATS_TEST_DIRNAME/../man/mr-agg.1" |
+	command=$(mandoc -T ascii "$BATS_TEST_DIRNAME/../man/mr-agg.1" |
 		sed 's/.\x08//g' | grep -o 'mr run -r .datamash.* file' |
-		tr '‘’' "''")
+		tr '`' "'")
 	[ -n "$command" ]
 	printf 'b\t3\na\t5\nb\t1\na\t6\nb\t100\n' >file
 	eval "$command" >out

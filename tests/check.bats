@@ -35,7 +35,7 @@ sum='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = 0 }
 	says "^mr: MAP depends on what it read before: record [0-9]+, 'key[0-9]+.x09value [0-9]+',"
 	says "of the whole it prints ' *[0-9]+.x09key.*, of the pieces ' *1.x09key"
 	n=$(sed -n 's/.*before: record \([0-9]*\).*/\1/p' ../err)
-	[[ "$(sed -n "${n}p" in)" = "key$((($n - 1) * 7919 % 50))"* ]]
+	[[ "$(sed -n "${n}p" in)" = "key$(((n - 1) * 7919 % 50))"* ]]
 	prints_nothing
 	# Records 17 and 18 are equal, which uniq sees only if it reads both.
 	sed '17{p}' in >twice

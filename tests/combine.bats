@@ -9,7 +9,6 @@ load failure
 sum='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = 0 }
 { k = \$1 \"\"; s += \$2 } END { if (NR) print k FS s }"'
 table='awk -F "\t" "{ s[\$1] += \$2 } END { for (k in s) print k FS s[k] }"'
-fails_once='test -e tried || { : >tried; exit 1; }'
 
 # records: 60,000 of 500 keys, each with another value.
 records() {

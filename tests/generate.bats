@@ -221,7 +221,7 @@ each='awk "{ for (i = \$1; i < \$2; i++) print i }"'
 		prints_nothing
 	done
 	# No map has seen any of it.
-	! grep -qx 17 ran
+	run ! grep -qx 17 ran
 }
 
 @test "--source: a fetch that fails is no input, and is tried again" {

@@ -153,7 +153,7 @@ make_job() {
 		mr task jd map 0-$((n - 1)) 2>/dev/null &
 	done
 	wait
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		mr task jd reduce 0-1 &
 	done
 	wait

@@ -171,6 +171,7 @@ nothing_ran() {
 	mr "${job[@]}" in >/dev/null
 	cp in in2
 	: >runs
+	local want
 	other() {
 		expect 2 mr run --job-dir jd --block-size 8K -R 3 "$@"
 		says "$want"
@@ -219,7 +220,7 @@ nothing_ran() {
 	: >runs
 	expect 0 mr run --job-dir jd --block-size 8K -m ./mapper -r ./reducer in
 	prints ref
-	! grep map runs
+	run ! grep map runs
 	expect 123 mr run --job-dir j2 --block-size 8K -m 'exit 9' -r ./reducer - <in
 	expect 0 mr run --job-dir j2 --block-size 8K -m ./mapper -r ./reducer - </dev/null
 	prints ref
@@ -280,7 +281,7 @@ nothing_ran() {
 					truncate -s "$at" "jd/$file"
 				else
 					byte=$(od -An -tu1 -j "$at" -N 1 "jd/$file")
-					printf "\\x$(printf %x $((byte ^ 16)))" |
+					printf %b "\\x$(printf %x $((byte ^ 16)))" |
 						dd of="jd/$file" bs=1 seek="$at" conv=notrunc status=none
 				fi
 				got=0

@@ -70,7 +70,7 @@ keydefs() {
 }
 
 @test "a key that is none is refused, with what it should be" {
-	for key in 0 1.0 1,0 '' x 1, 1. 1,2x 1n2 -1; do
+	for key in 0 1.0 1,0 '' x '1,' 1. 1,2x 1n2 -1; do
 		expect 2 mr sort -k "$key" </dev/null
 		says '^mr sort: -k .*F\[\.C\]\[OPTS\]'
 	done

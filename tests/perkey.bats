@@ -161,7 +161,7 @@ by_hand() {
 		[ -z "$(ls "$TMPDIR")" ] || exit 4
 		touch "$TMPDIR/x"
 		cat >"$MR_OUTPUT_DIR/$MR_KEY"' in
-	[ "$(ls out | grep -c '^key ')" -eq 40 ]
+	[ "$(find out -name 'key *' | wc -l)" -eq 40 ]
 	awk -F '\t' '$1 == "key 9" { print $2 }' in | cmp - 'out/key 9'
 }
 

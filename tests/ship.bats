@@ -166,7 +166,7 @@ show='echo "$MR_PHASE $MR_TASK/${MR_TASKS-?} $MR_ATTEMPT ${MR_INPUT_FILE-?}" \
 	sort -u seen >all
 	[ "$(wc -l <all)" -eq 12 ]
 	[ "$(sed -E 's| [012] in | |' all | sort -u | wc -l)" -eq 4 ]
-	! grep -v '^map [0-3]/4 [012] in [0-9]*+[0-9]*$' all
+	run ! grep -v '^map [0-3]/4 [012] in [0-9]*+[0-9]*$' all
 }
 
 @test "streams have offsets, and a count of tasks only when it is known" {
