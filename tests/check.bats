@@ -19,7 +19,7 @@ sum='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = 0 }
 	[ ! -s ../err ]
 	expect 0 mr run --check -m 'tr a-z A-Z' -o out in
 	[ ! -e out ]
-	cut -f2 in | tr -d a-z >numbers
+	cut -f2 in | tr -d '[:lower:]' >numbers
 	paste <(cut -f1 in) numbers | mr run --check --combine "$sum" -r "$sum"
 	expect 0 mr run --check --per-key -r 'sort' in
 	expect 0 mr run --check -m 'sed 1q' /dev/null

@@ -149,7 +149,7 @@ make_job() {
 	expect 2 mr task jd map "$n"
 	says "there is no map task $n: there are $n"
 	# All of it, by many processes at once.
-	for i in 1 2 3; do
+	for _ in 1 2 3; do
 		mr task jd map 0-$((n - 1)) 2>/dev/null &
 	done
 	wait
