@@ -62,6 +62,8 @@ struct state {
 	int64_t kill_at;	/* TERM was sent; 0: it was not */
 	bool killed;
 	unsigned char *buf;	/* for output that is not collected */
+	struct form pairs;	/* of the output, if it is pairs: */
+	struct cutter output;
 };
 
 /* Time that the job was not stopped, nor this attempt made to wait. */
@@ -81,6 +83,20 @@ fail(struct attempt *a, enum failure_kind kind, int code, int status)
 	a->fail.kind = kind;
 	a->fail.code = code;
 	a->fail.exit = status;
+}
+
+/* Its output is not what it should be, which is bad data. */
+static void
+bad_output(struct state *s, struct buf *why)
+{
+	struct attempt *a = s->a;
+
+	if (a->fail.kind == FAIL_NONE) {
+		buf_str(&a->fail.text, "in its output: ");
+		buf_put(&a->fail.text, why->p, why->len);
+	}
+	fail(a, FAIL_OUTPUT, 0, EXIT_TROUBLE);
+	buf_free(why);
 }
 
 static int
@@ -461,6 +477,17 @@ count_unread(struct state *s)
 
 /* ---- standard output */
 
+/* Asks the task to end; it is killed when the grace time is over. */
+static void
+stop_task(struct state *s)
+{
+	if (s->kill_at != 0)
+		return;
+	proc_kill_group(s->pid, SIGTERM);
+	proc_kill_group(s->pid, SIGCONT);
+	s->kill_at = clock_of(s->a) + GRACE;
+}
+
 /* Adds bytes to a sink that is no collector. */
 void
 sink_put(const struct sink *to, const void *p, size_t n)
@@ -469,6 +496,22 @@ sink_put(const struct sink *to, const void *p, size_t n)
 		store_append(to->store, to->place, p, n);
 	else if (write_full(to->fd, p, n) == -1)
 		die_errno("%s: writing a part of the output", to->name);
+}
+
+/* Looks at output that must be pairs.  False if it is not. */
+static bool
+check_pairs(struct state *s, const unsigned char *p, size_t n)
+{
+	struct buf why = {0};
+
+	if (s->output.bad)
+		return false;
+	cutter_look(&s->output, p, n, UINT64_MAX, UINT64_MAX);
+	if (!cutter_failed(&s->output, &why))
+		return true;
+	bad_output(s, &why);
+	stop_task(s);
+	return false;
 }
 
 /* Takes what there is.  The end closes s->out. */
@@ -496,8 +539,11 @@ drain_stdout(struct state *s)
 			return;
 		}
 		a->stats.out += (uint64_t)n;
-		a->stats.partial = p[n - 1] != a->fmt->delim;
+		a->stats.partial = !a->fmt->pairs &&
+		    p[n - 1] != a->fmt->delim;
 		s->moved = 0;
+		if (a->fmt->pairs && !check_pairs(s, p, (size_t)n))
+			continue;
 		if (a->sink.collect != NULL)
 			collect_filled(a->sink.collect, (size_t)n);
 		else
@@ -571,17 +617,6 @@ start(struct state *s)
 	return 0;
 trouble:
 	die_errno("cannot make the pipes of a task (ulimit -n?)");
-}
-
-/* Asks the task to end; it is killed when the grace time is over. */
-static void
-stop_task(struct state *s)
-{
-	if (s->kill_at != 0)
-		return;
-	proc_kill_group(s->pid, SIGTERM);
-	proc_kill_group(s->pid, SIGCONT);
-	s->kill_at = clock_of(s->a) + GRACE;
 }
 
 /* Kills what the exited command has left behind, and stops listening. */
@@ -718,6 +753,7 @@ static void
 judge(struct state *s)
 {
 	struct attempt *a = s->a;
+	struct buf why = {0};
 
 	if (WIFSIGNALED(s->status)) {
 		fail(a, FAIL_SIGNAL, WTERMSIG(s->status), EXIT_KILLED);
@@ -731,6 +767,8 @@ judge(struct state *s)
 		    s->tail.len == 0;
 	} else if (a->limits->strict_input && a->stats.unread > 0) {
 		fail(a, FAIL_UNREAD, 0, EXIT_TASK);
+	} else if (a->fmt->pairs && !cutter_whole(&s->output, &why)) {
+		bad_output(s, &why);
 	}
 }
 
@@ -742,6 +780,8 @@ attempt_run(struct attempt *a)
 	struct state s = { .a = a };
 
 	s.begun = clock_of(a);
+	s.pairs = form_of(a->fmt);
+	cutter_begin(&s.output, &s.pairs, 0);
 	if (a->sink.collect == NULL)
 		s.buf = xrealloc(NULL, CHUNK, 1);
 	s.feed.buf = xrealloc(NULL, CHUNK, 1);

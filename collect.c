@@ -289,6 +289,11 @@ entry_value(const struct collect *c, const struct entry *e, size_t *len,
 		*len = x == 0 ? 0 : x - 1;
 		return v;
 	}
+	if (c->shape.fmt.pairs) {
+		*noval = false;
+		*len = load_be32(v);
+		return v + PAIR_HEAD;
+	}
 	*noval = *v == c->shape.fmt.delim;
 	if (*noval) {
 		*len = 0;
@@ -1082,7 +1087,7 @@ void
 collect_filled(struct collect *c, size_t n)
 {
 	unsigned char *p = c->straight ? c->arena + c->fill : c->in + c->in_len;
-	bool ends = memchr(p, c->shape.fmt.delim, n) != NULL;
+	bool ends = record_may_end(&c->shape.fmt, p, n);
 
 	if (c->straight)
 		c->fill += n;
@@ -1101,6 +1106,9 @@ collect_end(struct collect *c)
 
 	if (c->straight ? c->fill == c->used : c->in_len == 0)
 		return;
+	if (c->shape.fmt.pairs)
+		die("map task %u: its output ends within a pair",
+		    (unsigned)c->task);
 	p = collect_room(c, &n);
 	*p = c->shape.fmt.delim;
 	collect_filled(c, 1);

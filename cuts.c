@@ -56,16 +56,21 @@ make_split(struct cuts *c, uint64_t end, struct split *split)
 	c->c.records = 0;
 }
 
+static _Noreturn void
+bad_file(const struct cuts *c, struct buf *why)
+{
+	buf_put(why, "", 1);
+	die("%s: %s", c->file->name, (char *)why->p);
+}
+
 /* The end of the file, which must be that of a record. */
 static int
 last_split(struct cuts *c, struct split *split)
 {
 	struct buf why = {0};
 
-	if (!cutter_whole(&c->c, &why)) {
-		buf_put(&why, "", 1);
-		die("%s: %s", c->file->name, (char *)why.p);
-	}
+	if (!cutter_whole(&c->c, &why))
+		bad_file(c, &why);
 	make_split(c, c->file->size, split);
 	return -1;
 }
@@ -86,6 +91,18 @@ refill(struct cuts *c)
 	c->n = (size_t)n;
 }
 
+/* Over bytes that need not be looked at. */
+static void
+skip(struct cuts *c)
+{
+	uint64_t left = c->file->size - c->c.at;
+
+	if (left > c->c.left)
+		left = c->c.left;
+	c->c.left -= left;
+	c->c.at += left;
+}
+
 /* Looks on.  Returns 1 and the next split, 0 when it has looked for long
  * enough, -1 at the end (*split is the last one if its len is not 0).  What
  * is wrong with the file ends the process. */
@@ -93,6 +110,7 @@ int
 cuts_next(struct cuts *c, struct split *split)
 {
 	uint64_t size = c->file->size, records = c->c.form->records, upto;
+	struct buf why = {0};
 
 	if (records > 0 || __builtin_add_overflow(c->begin, c->block, &upto))
 		upto = UINT64_MAX;
@@ -100,8 +118,12 @@ cuts_next(struct cuts *c, struct split *split)
 	for (int i = 0; i < LOOKS; i++) {
 		size_t seen;
 
-		if (c->c.at == size)
+		if (c->c.left >= LOOK)
+			skip(c);
+		if (c->c.at == size) {
+			cutter_look(&c->c, c->p, 0, UINT64_MAX, UINT64_MAX);
 			return last_split(c, split);
+		}
 		if (c->c.at >= c->at + c->n)
 			refill(c);
 		seen = (size_t)(c->c.at - c->at);
@@ -110,6 +132,8 @@ cuts_next(struct cuts *c, struct split *split)
 			make_split(c, c->c.end, split);
 			return 1;
 		}
+		if (cutter_failed(&c->c, &why))
+			bad_file(c, &why);
 	}
 	return 0;
 }

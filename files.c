@@ -47,6 +47,7 @@ add_file(struct input *in, const char *name, const struct stat *st,
 {
 	struct file *f;
 
+	stream |= in->as_streams;
 	if (in->n == in->cap) {
 		in->cap = grown(in->cap, in->n + 1);
 		in->files = xrealloc(in->files, in->cap, sizeof *in->files);

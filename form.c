@@ -22,7 +22,8 @@
 struct form
 form_of(const struct format *f)
 {
-	return (struct form){ .delim = f->delim, .lines = 1 };
+	return (struct form){ .kind = f->pairs ? FORM_PAIRS : FORM_LINES,
+	    .delim = f->delim, .lines = 1 };
 }
 
 /* A form whose records begin where end stands before, and start behind.
@@ -53,7 +54,8 @@ form_set_pattern(struct form *f, struct buf end, struct buf start)
 bool
 form_is_serial(const struct form *f)
 {
-	return f->records > 0 || (f->kind == FORM_LINES && f->lines > 1);
+	return f->records > 0 || f->kind == FORM_PAIRS ||
+	    (f->kind == FORM_LINES && f->lines > 1);
 }
 
 /* Whether a record's end can be told by the delimiter alone. */
@@ -74,6 +76,8 @@ form_lacks(const struct form *f, int fd, uint64_t begin, uint64_t end,
 	const unsigned char *p = f->kind == FORM_PATTERN ? f->end.p :
 	    &f->delim;
 
+	if (f->kind == FORM_PAIRS)
+		return 0;
 	n = end - begin < len ? (size_t)(end - begin) : len;
 	if (n == 0 || pread_full(fd, tail, n, end - n) != (ssize_t)n)
 		return 0;
@@ -154,6 +158,45 @@ look_pattern(struct cutter *c, const unsigned char *p, size_t len,
 	return false;
 }
 
+/* The next byte of a length.  Whether it is whole, and is one. */
+static bool
+take_length(struct cutter *c, unsigned char byte)
+{
+	c->at++;
+	c->head[c->have++] = byte;
+	if (c->have < PAIR_HEAD)
+		return false;
+	c->have = 0;
+	c->left = load_be32(c->head);
+	c->bad = c->left + (c->at - c->end) > RECORD_MOST;
+	return !c->bad;
+}
+
+static bool
+look_pairs(struct cutter *c, const unsigned char *p, size_t len,
+    uint64_t upto, uint64_t records)
+{
+	const unsigned char *end = p + len;
+
+	for (;;) {
+		uint64_t n = (uint64_t)(end - p) < c->left ?
+		    (uint64_t)(end - p) : c->left;
+
+		c->left -= n;
+		c->at += n;
+		p += n;
+		if (c->left == 0 && c->next == PAIR_END) {
+			c->next = PAIR_KEY;
+			if (ended(c, c->at, upto, records))
+				return true;
+		}
+		if (c->left > 0 || p == end || c->bad)
+			return false;
+		if (take_length(c, *p++))
+			c->next = c->next == PAIR_KEY ? PAIR_VALUE : PAIR_END;
+	}
+}
+
 /* Looks on, through the len bytes at p, which follow those seen so far.
  * Stops behind a record that ends at upto or farther on, or is the one of
  * that number; then returns true.  c->at tells how far it came. */
@@ -161,9 +204,26 @@ bool
 cutter_look(struct cutter *c, const unsigned char *p, size_t len,
     uint64_t upto, uint64_t records)
 {
-	return c->form->kind == FORM_PATTERN ?
-	    look_pattern(c, p, len, upto, records) :
-	    look_lines(c, p, len, upto, records);
+	switch (c->form->kind) {
+	case FORM_PATTERN:
+		return look_pattern(c, p, len, upto, records);
+	case FORM_PAIRS:
+		return look_pairs(c, p, len, upto, records);
+	default:
+		return look_lines(c, p, len, upto, records);
+	}
+}
+
+/* Whether the bytes so far are no pairs, and why. */
+bool
+cutter_failed(const struct cutter *c, struct buf *why)
+{
+	if (c->bad)
+		buf_printf(why, "at byte %llu there is no pair: %llu bytes is "
+		    "no length of a %s", (unsigned long long)c->end,
+		    (unsigned long long)c->left, c->next == PAIR_KEY ? "key" :
+		    "value");
+	return c->bad;
 }
 
 /* Whether the bytes may end here, the last record having been given what it
@@ -173,6 +233,11 @@ cutter_whole(const struct cutter *c, struct buf *why)
 {
 	const struct form *f = c->form;
 
+	if (f->kind == FORM_PAIRS && c->end != c->at) {
+		buf_printf(why, "the pair at byte %llu is cut short",
+		    (unsigned long long)c->end);
+		return false;
+	}
 	if (f->kind != FORM_LINES || c->lines + c->begun == 0 ||
 	    c->lines + c->begun == f->lines)
 		return true;

@@ -38,11 +38,8 @@ ikey_build(const struct shape *s, struct record *r, struct buf *b, size_t slack)
 		keys_encode(s->keys, s->fmt.sep, rec, len, r->klen, b);
 	else if (s->key != KEY_PART_ONLY)
 		buf_put(b, r->key, r->klen);
-	if (!ikey_has_key(s)) {
-		r->val = rec;
-		r->vlen = (uint32_t)len;
-		r->noval = false;
-	}
+	if (!ikey_has_key(s))
+		record_whole(&s->fmt, r);
 	buf_reserve(b, slack);
 	r->key = b->p;
 	r->klen = (uint32_t)b->len;
@@ -75,6 +72,6 @@ ikey_group(const struct shape *s, const unsigned char *ikey, size_t len)
 size_t
 ikey_shown(const struct shape *s, size_t len)
 {
-	return !ikey_has_key(s) ? 1 : s->key == KEY_PART ? len - 4 + 2 :
-	    len + 2;
+	return !ikey_has_key(s) ? 1 : record_frame(&s->fmt) + len -
+	    (s->key == KEY_PART ? 4 : 0);
 }

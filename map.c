@@ -5,7 +5,7 @@
 static const struct opt opts[] = {
 	{ O_COMMAND, 'c', "command", "STRING", "run STRING by the shell", 0 },
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
-	OPT_JOBS, OPT_BLOCK, OPT_FORM, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
+	OPT_JOBS, OPT_BLOCK, OPT_FORM, OPT_ZERO, OPT_IO, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,

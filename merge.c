@@ -502,15 +502,15 @@ merge_free(struct merge *m)
 	free(m);
 }
 
-/* A record is replayed as key, separator, value, delimiter.  What does not
- * fit into the caller's buffer is put out in stages. */
+/* A record is replayed as key, separator, value, delimiter, or as a pair: the
+ * key between the two lengths, then the value.  What does not fit into the caller's buffer is put out in stages. */
 enum stage { STAGE_NONE, STAGE_KEY, STAGE_VALUE, STAGE_END };
 
 struct replay {
 	struct merge *m;
 	struct shape shape;
 	bool unique, begun;
-	size_t klen;		/* of this key as text, with the separator */
+	size_t klen;		/* of this key as text, with all that frames it */
 	struct buf key;		/* that text, made when it is needed */
 	struct buf group;	/* KEY_DEFS: what says which group it is */
 	bool group_begins;
@@ -549,21 +549,43 @@ hidden_bytes(const struct replay *r)
 static size_t
 key_text(const struct replay *r)
 {
-	return r->klen - (r->it.noval && r->klen > 0);
+	return r->shape.fmt.pairs ? r->klen : r->klen - (r->it.noval && r->klen > 0);
 }
 
-/* Makes the text of the present key, which is not always asked for. */
+/* Begins the text of a key. */
+static void
+frame_key(struct replay *r, const unsigned char *key, size_t len)
+{
+	unsigned char length[PAIR_HEAD] = {0};
+
+	if (!r->shape.fmt.pairs) {
+		buf_put(&r->key, key, len);
+		buf_put(&r->key, &r->shape.fmt.sep, 1);
+		return;
+	}
+	store_be32(length, (uint32_t)len);
+	buf_put(&r->key, length, PAIR_HEAD);
+	buf_put(&r->key, key, len);
+	buf_put(&r->key, length, PAIR_HEAD);	/* the value's, to be set */
+}
+
+/* Makes the text of the present key and item, which is not always asked
+ * for. */
 static void
 make_key(struct replay *r)
 {
 	const unsigned char *p;
 	size_t len;
 
-	if (r->key.len > 0 || r->klen == 0)
+	if (r->klen == 0)
 		return;
-	p = merge_key(r->m, &len);
-	buf_put(&r->key, p + hidden_bytes(r), len - hidden_bytes(r));
-	buf_put(&r->key, &r->shape.fmt.sep, 1);
+	if (r->key.len == 0) {
+		p = merge_key(r->m, &len);
+		frame_key(r, p + hidden_bytes(r), len - hidden_bytes(r));
+	}
+	if (r->shape.fmt.pairs)
+		store_be32(r->key.p + r->key.len - PAIR_HEAD,
+		    (uint32_t)r->it.vlen);
 }
 
 /* Whether there is a key to be named: not where whole records are sorted. */
@@ -577,14 +599,18 @@ has_groups(const struct shape *s)
 static void
 weigh_key(struct replay *r)
 {
+	size_t head = r->shape.fmt.pairs ? PAIR_HEAD : 0;
+	size_t tail = r->shape.fmt.pairs ? PAIR_HEAD : 1;
 	size_t len;
 
 	if (r->weight > r->hot && has_groups(&r->shape)) {
 		make_key(r);
-		len = r->key.len > 0 ? r->key.len - 1 : 0;
+		len = r->key.len > 0 ? r->key.len - head - tail : 0;
 		r->hot = r->weight;
 		buf_reset(&r->hot_key);
-		buf_put(&r->hot_key, r->key.p, len < NAMED ? len : NAMED);
+		if (len > 0)
+			buf_put(&r->hot_key, r->key.p + head,
+			    len < NAMED ? len : NAMED);
 	}
 	r->weight = 0;
 }
@@ -624,7 +650,8 @@ next_key(struct replay *r)
 		weigh_key(r);
 	r->begun = true;
 	if (ikey_has_key(&r->shape)) {
-		r->klen = len - hidden_bytes(r) + 1;
+		r->klen = len - hidden_bytes(r) +
+		    (r->shape.fmt.pairs ? 2 * PAIR_HEAD : 1);
 		buf_reset(&r->key);
 	}
 	return true;
@@ -680,7 +707,8 @@ static size_t
 put_copies(struct replay *r, unsigned char *out, size_t room)
 {
 	size_t klen = key_text(r), vlen = (size_t)r->it.vlen;
-	size_t one = klen + vlen + 1, most = room / one, done;
+	size_t end = r->shape.fmt.pairs ? 0 : 1;
+	size_t one = klen + vlen + end, most = room / one, done;
 
 	if (most == 0)
 		return 0;
@@ -689,7 +717,8 @@ put_copies(struct replay *r, unsigned char *out, size_t room)
 		memcpy(out, r->key.p, klen);
 	if (vlen > 0)
 		memcpy(out + klen, r->it.p, vlen);
-	out[one - 1] = r->shape.fmt.delim;
+	if (end > 0)
+		out[one - 1] = r->shape.fmt.delim;
 	if (most > r->left)
 		most = (size_t)r->left;
 	for (done = 1; done < most; ) {
@@ -716,7 +745,8 @@ put_stages(struct replay *r, unsigned char *out, size_t room)
 	}
 	while (used < room && r->stage != STAGE_NONE) {
 		if (r->stage == STAGE_END) {
-			out[used++] = r->shape.fmt.delim;
+			if (!r->shape.fmt.pairs)
+				out[used++] = r->shape.fmt.delim;
 			r->stage = STAGE_NONE;
 			r->left--;
 			break;

@@ -18,7 +18,7 @@
 
 static const struct cmd *const cmds[] = {
 	&run_cmd, &map_cmd, &sort_cmd, &shuffle_cmd, &reduce_cmd,
-	&agg_cmd,
+	&agg_cmd, &convert_cmd,
 	&status_cmd, &wait_cmd, &logs_cmd, &resume_cmd, &cancel_cmd, &rm_cmd,
 	&task_cmd, NULL,
 };

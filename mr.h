@@ -293,6 +293,7 @@ uint64_t opt_size(const struct optscan *);
 uint64_t opt_count(const struct optscan *, uint64_t min, uint64_t max);
 int64_t opt_duration(const struct optscan *);
 unsigned char opt_byte(const struct optscan *);
+bool opt_format(const struct optscan *);
 const char *nearest(const char *word, const char *const *words);
 
 /* ------------------------------------------------------------ ship.c */
@@ -341,6 +342,7 @@ int proc_filter(const char *prog, bool decompress, int in, int out);
 /* ---------------------------------------------------------- record.c */
 struct format {
 	unsigned char delim, sep;
+	bool pairs;		/* --io rawbytes: no delimiters, but lengths */
 	uint32_t fields;	/* the key is the first so many fields; 0: all */
 };
 struct record {
@@ -362,15 +364,21 @@ struct shape {
 	const char *part_cmd;	/* which numbers it; NULL: the hash does */
 	struct keys *keys;	/* KEY_DEFS */
 };
-enum { RECORD_BATCH = 64 };
+enum { RECORD_BATCH = 64, PAIR_HEAD = 4 };
+#define RECORD_MOST ((uint64_t)INT32_MAX)	/* bytes of a record */
 size_t record_batch(const struct format *, const unsigned char *, size_t len,
     struct record *, size_t max, size_t *used);
 size_t record_end(const struct format *, const unsigned char *, size_t len);
+void record_parse(const struct format *, const unsigned char *, size_t len,
+    struct record *);
+bool record_may_end(const struct format *, const unsigned char *, size_t len);
+size_t record_frame(const struct format *);
+void record_whole(const struct format *, struct record *);
 size_t key_length(const struct format *, const unsigned char *, size_t len);
 int key_compare(const void *, size_t, const void *, size_t);
 
 /* ------------------------------------------------------------ form.c */
-enum form_kind { FORM_LINES, FORM_PATTERN };
+enum form_kind { FORM_LINES, FORM_PATTERN, FORM_PAIRS };
 enum form_header { HEADER_NONE, HEADER_SKIP, HEADER_REPEAT };
 enum { FORM_MOST = 4096 };	/* bytes that --recend may have */
 struct form {
@@ -391,6 +399,12 @@ struct cutter {
 	uint32_t lines;		/* whole ones of the present record */
 	uint32_t matched;	/* bytes of the pattern that end before at */
 	bool begun;		/* a line is not whole */
+	/* FORM_PAIRS: */
+	enum { PAIR_KEY, PAIR_VALUE, PAIR_END } next;	/* behind left bytes */
+	uint64_t left;		/* bytes that need not be looked at */
+	unsigned char head[PAIR_HEAD];
+	uint32_t have;		/* bytes of a length in head */
+	bool bad;		/* a length is none; the end is where it is */
 };
 struct form form_of(const struct format *);
 void form_set_pattern(struct form *, struct buf end, struct buf start);
@@ -401,7 +415,29 @@ size_t form_lacks(const struct form *, int fd, uint64_t begin, uint64_t end,
 void cutter_begin(struct cutter *, const struct form *, uint64_t at);
 bool cutter_look(struct cutter *, const unsigned char *, size_t len,
     uint64_t upto, uint64_t records);
+bool cutter_failed(const struct cutter *, struct buf *why);
 bool cutter_whole(const struct cutter *, struct buf *why);
+
+/* --------------------------------------------------------- recfile.c */
+struct recfile {
+	const char *name;	/* as it is told */
+	const struct format *fmt;
+	int fd;
+	unsigned char *win;
+	size_t at, n, cap;	/* win[at..n) is not behind us */
+	uint64_t off;		/* of win in the file */
+	bool ended;
+	struct form form;
+	struct cutter cut;	/* of pairs, of all that has been read */
+	struct buf why;		/* what is wrong farther on, a string */
+	struct record rec;	/* the present record, */
+	size_t len;		/* its bytes with the delimiter, */
+	uint64_t number;	/* and its number, from 1 */
+};
+void recfile_open(struct recfile *, const struct format *, const char *name);
+int recfile_next(struct recfile *);
+const unsigned char *recfile_bytes(const struct recfile *);
+void recfile_close(struct recfile *);
 
 /* --------------------------------------------------------- aggspec.c */
 enum agg_op {
@@ -574,6 +610,7 @@ struct input {
 	bool names;		/* nothing is opened: only names count */
 	enum decompress decompress;
 	struct decoder decoder;	/* of DECOMPRESS_OWN */
+	bool as_streams;	/* plain files are read like pipes */
 };
 void files_add(struct input *, const char *name);
 void files_list(struct input *, const char *option, const char *path,
@@ -1545,7 +1582,7 @@ enum {				/* ids of options that several share */
 	O_JOB_DIR, O_DETACH, O_NO_SYNC,
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM, O_DECOMPRESS,
-	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER,
+	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER, O_IO,
 	O_AGG,
 	O_OWN,			/* from here on: a subcommand's own */
 };
@@ -1572,6 +1609,8 @@ enum {				/* ids of options that several share */
     { O_HEADER, 0, "header", "HOW", \
     "the first line of a file: skip, or repeat it", 0 }, \
     { O_RECORDS, 'N', "records", "N", "records of a task", 0 }
+#define OPT_IO { O_IO, 0, "io", "FORMAT", \
+    "text, or rawbytes: keys and values of any bytes", 0 }
 #define OPT_KEYS { O_SEP, 't', "field-separator", "C", \
     "one byte between fields (default TAB)", 0 }, \
     { O_FIELDS, 0, "key-fields", "N", \
@@ -1638,6 +1677,7 @@ void setup_begin(struct setup *, const char *what);
 bool setup_option(struct setup *, int id, const struct optscan *);
 void setup_needs(const struct setup *, int id, const char *name,
     const char *lacks);
+void setup_io(struct setup *);
 void setup_form(struct setup *);
 void setup_keys(struct setup *);
 void setup_aggregate(struct setup *);
@@ -1651,7 +1691,7 @@ int setup_run(struct setup *);
 
 /* ----------------------------------------------------- the subcommands */
 extern const struct cmd map_cmd, sort_cmd, shuffle_cmd, reduce_cmd, agg_cmd,
-    run_cmd;
+    run_cmd, convert_cmd;
 extern const struct cmd resume_cmd, task_cmd, wait_cmd, status_cmd, logs_cmd,
     cancel_cmd, rm_cmd;
 

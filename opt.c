@@ -424,6 +424,17 @@ opt_duration(const struct optscan *s)
 	return ns;
 }
 
+/* Whether records are pairs. */
+bool
+opt_format(const struct optscan *s)
+{
+	if (strcmp(s->value, "rawbytes") == 0)
+		return true;
+	if (strcmp(s->value, "text") != 0)
+		refuse("%s %s: must be text or rawbytes", s->shown, s->value);
+	return false;
+}
+
 /* One byte; \t, \0 and \\ are understood. */
 unsigned char
 opt_byte(const struct optscan *s)

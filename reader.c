@@ -122,7 +122,8 @@ static size_t
 feeder_lacks(struct reader *r)
 {
 	r->lacks = &r->job->form.delim;
-	return r->seg.complete && r->seg.off > 0 && r->last != *r->lacks;
+	return r->seg.complete && r->seg.off > 0 &&
+	    r->job->form.kind != FORM_PAIRS && r->last != *r->lacks;
 }
 
 /* The one piece of a split that is no more than one file's. */
@@ -579,9 +580,8 @@ reader_checked(void *arg, unsigned char *out, size_t cap, struct buf *why)
 		if (got <= 0)
 			return got;
 		r->n += (size_t)got;
-		/* What was there before ends no record. */
-		if (memchr(r->win + r->n - got, r->job->shape.fmt.delim,
-		    (size_t)got) != NULL && check_order(r) == -1)
+		if (record_may_end(&r->job->shape.fmt, r->win + r->n - got,
+		    (size_t)got) && check_order(r) == -1)
 			return -1;
 	}
 	if (cap > r->checked - r->given)

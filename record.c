@@ -4,7 +4,10 @@
  * A record is a line: it ends with the delimiter byte.  Its key is its first
  * fields (one, unless --key-fields says more), its value what stands after
  * the separator that ends them.  A record with fewer separators is all key
- * and has no value, which is not the same as an empty value. */
+ * and has no value, which is not the same as an empty value.
+ *
+ * Or it is a pair (--io rawbytes): four bytes, big endian, with the length
+ * of its key, the key, and so its value. */
 
 #include <string.h>
 #ifdef __SSE2__
@@ -13,13 +16,14 @@
 
 #include "mr.h"
 
-/* Length of the key of the record p[0..len), delimiter not counted. */
+/* Length of the key of the record p[0..len), delimiter not counted.  Of a pair
+ * p is the key itself. */
 size_t
 key_length(const struct format *f, const unsigned char *p, size_t len)
 {
 	const unsigned char *q = p, *end = p + len;
 
-	if (f->fields == 0)
+	if (f->fields == 0 || f->pairs)
 		return len;
 	for (uint32_t i = 0; i < f->fields; i++) {
 		q = memchr(q, f->sep, (size_t)(end - q));
@@ -65,6 +69,30 @@ find_ends(const struct format *f, const unsigned char *p,
 	return nl;
 }
 
+static size_t
+pair_batch(const unsigned char *p, size_t len, struct record *v, size_t max,
+    size_t *used)
+{
+	size_t at = 0, n = 0;
+
+	while (n < max && len - at >= 2 * PAIR_HEAD) {
+		uint32_t klen = load_be32(p + at), vlen;
+		size_t left = len - at - 2 * PAIR_HEAD;
+
+		if (klen > left)
+			break;
+		vlen = load_be32(p + at + PAIR_HEAD + klen);
+		if (vlen > left - klen)
+			break;
+		v[n++] = (struct record){ .key = p + at + PAIR_HEAD,
+		    .klen = klen, .vlen = vlen,
+		    .val = p + at + 2 * PAIR_HEAD + klen };
+		at += 2 * PAIR_HEAD + (size_t)klen + vlen;
+	}
+	*used = at;
+	return n;
+}
+
 /* Finds up to max whole records in p[0..len) and says in *used how many
  * bytes they have, delimiters included.  A record has less than 2 GiB; the
  * caller sees to that. */
@@ -75,6 +103,8 @@ record_batch(const struct format *f, const unsigned char *p, size_t len,
 	const unsigned char *start = p, *end = p + len;
 	size_t n = 0;
 
+	if (f->pairs)
+		return pair_batch(p, len, v, max, used);
 	for (; n < max; n++) {
 		const unsigned char *nl, *sep = NULL;
 		struct record *r = v + n;
@@ -102,9 +132,59 @@ record_batch(const struct format *f, const unsigned char *p, size_t len,
 size_t
 record_end(const struct format *f, const unsigned char *p, size_t len)
 {
-	const unsigned char *nl = memchr(p, f->delim, len);
+	const unsigned char *nl;
+	struct record r;
+	size_t used;
 
+	if (f->pairs)
+		return pair_batch(p, len, &r, 1, &used) == 0 ? 0 : used;
+	nl = memchr(p, f->delim, len);
 	return nl == NULL ? 0 : (size_t)(nl - p) + 1;
+}
+
+/* The key and the value of a whole record with its delimiter. */
+void
+record_parse(const struct format *f, const unsigned char *p, size_t len,
+    struct record *r)
+{
+	size_t klen, used;
+
+	if (f->pairs) {
+		pair_batch(p, len, r, 1, &used);
+		return;
+	}
+	len--;
+	klen = key_length(f, p, len);
+	*r = (struct record){ .key = p, .klen = (uint32_t)klen,
+	    .noval = klen == len };
+	r->val = p + klen + !r->noval;
+	r->vlen = (uint32_t)(p + len - r->val);
+}
+
+/* Whether what ends in p[0..len) can end a record.  If not, the bytes that
+ * were there before need not be looked at again. */
+bool
+record_may_end(const struct format *f, const unsigned char *p, size_t len)
+{
+	return f->pairs || memchr(p, f->delim, len) != NULL;
+}
+
+/* Bytes of a record besides its key and its value. */
+size_t
+record_frame(const struct format *f)
+{
+	return f->pairs ? 2 * PAIR_HEAD : 2;
+}
+
+/* The record as a whole, as a value. */
+void
+record_whole(const struct format *f, struct record *r)
+{
+	const unsigned char *end = r->val + r->vlen;
+
+	r->val = r->key - (f->pairs ? PAIR_HEAD : 0);
+	r->vlen = (uint32_t)(end - r->val);
+	r->noval = false;
 }
 
 /* Unsigned bytes; a key that is a prefix of another comes first. */

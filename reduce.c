@@ -12,8 +12,8 @@ static const struct opt opts[] = {
 	    "equal keys stand together; any order of keys", 0 },
 	OPT_AGG,
 	OPT_PER_KEY,
-	OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY,
-	OPT_TMPDIR, OPT_TASKS,
+	OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_IO, OPT_JOBS, OPT_BLOCK,
+	OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,
@@ -57,6 +57,9 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 		if (status != 0)
 			return status;
 	}
+	setup_io(&s);
+	/* Where groups of pairs begin can only be found from the front. */
+	s.job.input.as_streams = s.job.shape.fmt.pairs;
 	setup_input(&s, NULL, 0);
 	if (s.job.input.n > 1)
 		refuse("only one input: keys would be cut between files "

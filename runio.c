@@ -12,8 +12,8 @@
  * A key stands once before its values, and equal neighbours are one item
  * with a count, so a word count of gigabytes is a run of megabytes.  A group
  * that fills a block goes on in the next one, under the same key again.  A
- * short record that is alone with its key stands as text, to be copied as a
- * whole.  The byte before the key tells by its highest bit which it is.
+ * short record that is alone with its key, and no pair, stands as text, to be
+ * copied as a whole.  The byte before the key tells by its highest bit which it is.
  * Blocks are small where a run is small and up to 64 KiB where it is big, by
  * bytes stored and by bytes when replayed, so that the index can cut a run
  * of any size into even parts.
@@ -294,7 +294,8 @@ settle(struct run_writer *w, bool ends)
 
 	if (count == 0)
 		return;
-	if (ends && count == 1 && !w->in_group && w->key.len <= SINGLE_KEY) {
+	if (ends && count == 1 && !w->in_group && !w->fmt.pairs &&
+	    w->key.len <= SINGLE_KEY) {
 		put_single(w, w->key.p, w->key.len, w->last, w->last_len,
 		    w->last_noval);
 		w->last_count = 0;
@@ -380,7 +381,7 @@ runw_single(struct run_writer *w, const unsigned char *key, size_t klen,
     size_t group, size_t shown, const unsigned char *v, size_t vlen,
     bool noval)
 {
-	if (klen > SINGLE_KEY || vlen > SINGLE_VALUE) {
+	if (klen > SINGLE_KEY || vlen > SINGLE_VALUE || w->fmt.pairs) {
 		runw_key(w, key, klen, group, shown);
 		runw_item(w, v, vlen, noval, 1);
 		return;

@@ -11,7 +11,8 @@ void
 setup_begin(struct setup *s, const char *what)
 {
 	*s = (struct setup){ .job.phase_name = what };
-	s->job.shape.fmt = (struct format){ '\n', '\t', 1 };
+	s->job.shape.fmt = (struct format){ .delim = '\n', .sep = '\t',
+	    .fields = 1 };
 	s->job.form = form_of(&s->job.shape.fmt);
 	s->job.limits.ok[0] = true;
 }
@@ -285,6 +286,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_RECEND:
 		take_string(&s->recend, o);
 		break;
+	case O_IO:
+		job->shape.fmt.pairs = opt_format(o);
+		break;
 	case O_HEADER:
 		job->form.header = header_of(o);
 		break;
@@ -301,6 +305,28 @@ setup_needs(const struct setup *s, int id, const char *name,
 		refuse("%s has no effect without %s", name, lacks);
 }
 
+/* The format of records, when all options have been taken. */
+void
+setup_io(struct setup *s)
+{
+	static const struct { int id; const char *name; } text[] = {
+		{ O_KEY, "-k" }, { O_ZERO, "-z" }, { O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
+		{ O_LINES, "-L" }, { O_RECSTART, "--recstart" },
+		{ O_RECEND, "--recend" }, { O_HEADER, "--header" },
+	};
+
+	if (!s->job.shape.fmt.pairs)
+		return;
+	for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+		setup_needs(s, text[i].id, text[i].name,
+		    "lines (it is --io rawbytes)");
+	if (s->given[O_PER_KEY])
+		refuse("--per-key and --io rawbytes exclude each other");
+	if (s->given[O_AGG])
+		refuse("--agg and --io rawbytes exclude each other");
+	s->job.form.kind = FORM_PAIRS;
+}
+
 /* The form of the input's records, when all options have been taken. */
 void
 setup_form(struct setup *s)
@@ -313,6 +339,7 @@ setup_form(struct setup *s)
 	struct job *job = &s->job;
 	bool all = job->form.header == HEADER_REPEAT;
 
+	setup_io(s);
 	for (size_t i = 0; i < sizeof cutting / sizeof *cutting; i++) {
 		if (job->whole_file)
 			setup_needs(s, cutting[i].id, cutting[i].name,

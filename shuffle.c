@@ -10,7 +10,8 @@ static const struct opt opts[] = {
 	{ O_REDUCERS, 'R', "reducers", "N", "how many files", 0 },
 	{ O_OUTDIR, 'O', "output-dir", "DIR", "where: part-00000 ...", 0 },
 	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made", 0 },
-	OPT_PARTITION, OPT_KEYS, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
+	OPT_PARTITION, OPT_KEYS, OPT_ZERO, OPT_IO,
+	OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
 	OPT_SORTING, OPT_TALK,
 	{ 0, 0, NULL, NULL, NULL, 0 },
 };
@@ -37,6 +38,7 @@ shuffle_main(const struct cmd *c, int argc, char *argv[])
 		    "-r cat -R N -O DIR does");
 	s.job.shape.key = KEY_PART_ONLY;
 	s.job.shape.nparts = (uint32_t)s.po.reducers;
+	setup_io(&s);
 	setup_partition(&s);
 	setup_input(&s, o.operands, o.noperands);
 	return setup_run(&s);

@@ -38,7 +38,8 @@ static const struct opt opts[] = {
 	    "replaced at success; may be an input", 0 },
 	{ O_FILES0_FROM, 0, "files0-from", "FILE",
 	    "names of the input from FILE, each ends with NUL", 0 },
-	OPT_KEYS, OPT_ZERO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING, OPT_JOBS,
+	OPT_KEYS, OPT_ZERO, OPT_IO, OPT_MEMORY, OPT_TMPDIR, OPT_SORTING,
+	OPT_JOBS,
 	{ O_JOBS, 0, "parallel", "N", NULL, OPT_HIDDEN },
 	OPT_BLOCK,
 	OPT_TALK,
@@ -158,7 +159,11 @@ sort_main(const struct cmd *c, int argc, char *argv[])
 		else
 			setup_option(&s, id, &o);
 	check_effects(&s, loud || quiet, quiet, loud, merges);
-	choose_order(&s);
+	setup_io(&s);
+	if (s.job.shape.fmt.pairs && s.job.keys.global != 0)
+		refuse("orders are for text, not for --io rawbytes");
+	if (!s.job.shape.fmt.pairs)
+		choose_order(&s);
 	setup_input(&s, o.operands, o.noperands);
 	if (loud || quiet)
 		status = sorted_check(&s.job, quiet);

@@ -3,8 +3,6 @@
  * Both read their inputs from front to back in this process, a record of
  * each at a time, and need no job. */
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,90 +13,59 @@ enum { CHUNK = 256 * KiB };
 
 /* A sorted input, read a record at a time. */
 struct sorted {
-	const char *name;
-	int fd;
-	unsigned char *p;
-	size_t at, n, cap;	/* p[at..n) is to be read */
-	size_t len;		/* of the present record, no delimiter */
+	struct recfile f;
 	const unsigned char *key;	/* by which it is sorted */
 	size_t klen;
 	struct buf ikey;	/* that key, if it is not in the record */
-	bool ended;
-	uint64_t number;	/* of the present record, from 1 */
 };
 
 static void
-sorted_open(struct sorted *r, const char *name)
+sorted_open(struct sorted *r, const struct shape *s, const char *name)
 {
-	*r = (struct sorted){ .name = name };
-	r->fd = strcmp(name, "-") == 0 ? STDIN_FILENO :
-	    open_file(name, O_RDONLY, 0);
-	if (r->fd == -1)
-		die_errno("%s", name);
-	r->cap = CHUNK;
-	r->p = xrealloc(NULL, r->cap, 1);
+	*r = (struct sorted){0};
+	recfile_open(&r->f, &s->fmt, name);
 }
 
-/* Finds the key of the present record. */
-static void
-sorted_key(struct sorted *r, const struct shape *s)
-{
-	r->key = ikey_of(s, r->p + r->at, r->len, &r->ikey, &r->klen);
-}
-
-/* Moves to the next record, which is at p + at.  False at the end. */
+/* Moves to the next record and finds its key.  False at the end. */
 static bool
-sorted_next(struct sorted *r, const struct shape *shape)
+sorted_next(struct sorted *r, const struct shape *s)
 {
-	const struct format *f = &shape->fmt;
-	size_t end, looked = 0;	/* looked at, from r->at */
+	const struct record *rec = &r->f.rec;
+	int got = recfile_next(&r->f);
 
-	if (r->number > 0)
-		r->at += r->len + 1;
-	for (;;) {
-		ssize_t got;
-
-		end = r->at + looked < r->n ? record_end(f, r->p + r->at +
-		    looked, r->n - r->at - looked) : 0;
-		if (end > 0)
-			end += looked;
-		if (end > 0 || r->ended)
-			break;
-		looked = r->n - r->at;
-		if (r->at > 0) {
-			memmove(r->p, r->p + r->at, r->n - r->at);
-			r->n -= r->at;
-			r->at = 0;
-		}
-		if (r->cap - r->n < CHUNK / 2) {
-			r->cap = grown(r->cap, r->cap + CHUNK);
-			r->p = xrealloc(r->p, r->cap, 1);
-		}
-		got = read_some(r->fd, r->p + r->n, r->cap - r->n - 1);
-		if (got == -1)
-			die_errno("%s", r->name);
-		if (got == 0) {
-			r->ended = true;
-			if (r->n > r->at)
-				r->p[r->n++] = f->delim;
-		}
-		r->n += (size_t)got;
-	}
-	if (end == 0)
+	if (got < 0)
+		die("%s: %s", r->f.name, (char *)r->f.why.p);
+	if (got == 0)
 		return false;
-	r->len = end - 1;
-	sorted_key(r, shape);
-	r->number++;
+	r->key = rec->key;
+	r->klen = rec->klen;
+	if (s->key == KEY_DEFS)
+		r->key = ikey_of(s, rec->key, r->f.len - 1, &r->ikey,
+		    &r->klen);
 	return true;
 }
 
 static void
 sorted_close(struct sorted *r)
 {
-	if (r->fd != STDIN_FILENO)
-		close(r->fd);
-	free(r->p);
+	recfile_close(&r->f);
 	buf_free(&r->ikey);
+}
+
+static void
+tell_disorder(const struct recfile *f)
+{
+	size_t len = f->fmt->pairs ? f->rec.klen : f->len - 1;
+	const char *name = f->fd == STDIN_FILENO ? "-" : f->name;
+	struct buf b = {0};
+
+	buf_printf(&b, "%s: ", diag_name);
+	buf_escaped(&b, name, strlen(name));
+	buf_printf(&b, ":%llu: disorder: ", (unsigned long long)f->number);
+	buf_escaped(&b, f->rec.key, len < 200 ? len : 200);
+	buf_str(&b, "\n");
+	diag_write(b.p, b.len);
+	buf_free(&b);
 }
 
 /* -c and -C: says which record is the first that is out of order, if there
@@ -117,25 +84,15 @@ sorted_check(const struct job *job, bool quiet)
 		refuse("only one file can be checked");
 	if (in->n == 0)
 		return EXIT_OK;
-	sorted_open(&r, in->files[0].name);
+	sorted_open(&r, shape, in->files[0].name);
 	while (sorted_next(&r, shape)) {
 		int c = first ? -1 : key_compare(last.p, last.len, r.key,
 		    r.klen);
 
 		if (c > 0 || (c == 0 && job->unique)) {
-			struct buf b = {0};
-
 			status = EXIT_TROUBLE;
-			if (quiet)
-				break;
-			buf_printf(&b, "%s: ", diag_name);
-			buf_escaped(&b, r.name, strlen(r.name));
-			buf_printf(&b, ":%llu: disorder: ",
-			    (unsigned long long)r.number);
-			buf_escaped(&b, r.p + r.at, r.len < 200 ? r.len : 200);
-			buf_str(&b, "\n");
-			diag_write(b.p, b.len);
-			buf_free(&b);
+			if (!quiet)
+				tell_disorder(&r.f);
 			break;
 		}
 		first = false;
@@ -191,7 +148,7 @@ sorted_merge(const struct job *job)
 
 	heap = xzalloc(in->n, sizeof *heap);
 	for (size_t i = 0; i < in->n; i++) {
-		sorted_open(r + i, in->files[i].name);
+		sorted_open(r + i, shape, in->files[i].name);
 		if (sorted_next(r + i, shape))
 			heap[live++] = r + i;
 	}
@@ -202,7 +159,7 @@ sorted_merge(const struct job *job)
 
 		if (!unique || !any || key_compare(last.p, last.len, x->key,
 		    x->klen) != 0) {
-			buf_put(&out, x->p + x->at, x->len + 1);
+			buf_put(&out, recfile_bytes(&x->f), x->f.len);
 			if (unique) {
 				buf_reset(&last);
 				buf_put(&last, x->key, x->klen);

@@ -42,7 +42,15 @@ struct stream {
 	uint64_t off;		/* in the stream: where that block begins */
 	struct buf last;	/* groups: the last record in the spool */
 	bool have_last;
+	/* Groups of pairs, which can only be found from the front: */
+	size_t walked;		/* bytes of buf, whole pairs */
+	size_t group;		/* of those, what stands before the last
+				 * group; NO_GROUP: it began in the spool */
+	struct buf key, other;	/* keys of the last group, and of the one
+				 * before it */
 };
+
+#define NO_GROUP SIZE_MAX
 
 /* Opens a file that has no size, or standard input for "-".  NULL and errno
  * if that fails. */
@@ -64,7 +72,7 @@ stream_open(const char *name, const struct format *fmt,
 	*s = (struct stream){ .fmt = fmt, .form = form, .spool = spool,
 	    .spool_id = spool_id, .name = name, .groups = groups,
 	    .uncut = uncut, .block = block,
-	    .headed = form->header == HEADER_NONE };
+	    .headed = form->header == HEADER_NONE, .group = NO_GROUP };
 	unpack_begin(&s->in, fd, NULL, false, NULL);
 	cutter_begin(&s->cut, form, 0);
 	return s;
@@ -107,6 +115,18 @@ drop(struct stream *s, size_t n)
 	s->buf.len -= n;
 	s->base += n;
 	s->whole = s->whole > n ? s->whole - n : 0;
+	s->walked = s->walked > n ? s->walked - n : 0;
+	s->group = s->group != NO_GROUP && s->group >= n ? s->group - n :
+	    NO_GROUP;
+}
+
+/* Ends the process: what was read is not what it should be. */
+static _Noreturn void
+bad_stream(const struct stream *s, struct buf *why)
+{
+	buf_put(why, "", 1);
+	die("%s: %s", strcmp(s->name, "-") == 0 ? "standard input" : s->name,
+	    (char *)why->p);
 }
 
 /* Takes the header off, if it is there as a whole.  The last n bytes of the
@@ -139,12 +159,41 @@ static bool
 look(struct stream *s)
 {
 	size_t seen = (size_t)(s->cut.at - s->base);
+	struct buf why = {0};
 	bool full = cutter_look(&s->cut, s->buf.p + seen, s->buf.len - seen,
 	    UINT64_MAX, s->form->records > 0 ? s->form->records : UINT64_MAX);
 
 	if (s->cut.end > s->base)
 		s->whole = (size_t)(s->cut.end - s->base);
+	if (cutter_failed(&s->cut, &why))
+		bad_stream(s, &why);
 	return full;
+}
+
+/* Looks for groups in the pairs that are whole. */
+static void
+walk(struct stream *s)
+{
+	struct record v[RECORD_BATCH];
+	size_t n, used;
+
+	while ((n = record_batch(s->fmt, s->buf.p + s->walked, s->whole -
+	    s->walked, v, RECORD_BATCH, &used)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			struct buf old = s->other;
+
+			if ((s->have_last || s->walked > 0 || i > 0) &&
+			    key_compare(s->key.p, s->key.len, v[i].key,
+			    v[i].klen) == 0)
+				continue;
+			s->other = s->key;
+			s->key = old;
+			buf_reset(&s->key);
+			buf_put(&s->key, v[i].key, v[i].klen);
+			s->group = (size_t)(v[i].key - s->buf.p) - PAIR_HEAD;
+		}
+		s->walked += used;
+	}
 }
 
 /* The last n bytes of buf are new: notes how many of all end with a whole
@@ -159,6 +208,8 @@ note_records(struct stream *s, size_t n)
 	new = s->buf.p + s->buf.len - n;
 	if (!form_is_plain(s->form)) {
 		look(s);
+		if (s->groups)
+			walk(s);
 		return;
 	}
 	p = memrchr(new, s->fmt->delim, n);
@@ -174,6 +225,10 @@ last_group(const struct stream *s, size_t whole, size_t *cut)
 	const unsigned char *p = s->buf.p, *key = NULL;
 	size_t end = whole, klen = 0;
 
+	if (s->fmt->pairs) {
+		*cut = s->group;
+		return s->group != NO_GROUP && (s->group > 0 || s->is_open);
+	}
 	while (end > 0) {
 		const unsigned char *nl = end < 2 ? NULL :
 		    memrchr(p, s->fmt->delim, end - 1);
@@ -195,12 +250,32 @@ last_group(const struct stream *s, size_t whole, size_t *cut)
 	    s->last.len)) != 0;
 }
 
+/* Remembers the record that the first n bytes end with; of a pair the key
+ * will do. */
+static void
+keep_last(struct stream *s, size_t n)
+{
+	const struct buf *key = n == s->group ? &s->other : &s->key;
+	const unsigned char *p = s->buf.p, *nl;
+	size_t begin;
+
+	if (!s->fmt->pairs && p[n - 1] != s->fmt->delim)
+		return;
+	buf_reset(&s->last);
+	s->have_last = true;
+	if (s->fmt->pairs) {
+		buf_put(&s->last, key->p, key->len);
+		return;
+	}
+	nl = n < 2 ? NULL : memrchr(p, s->fmt->delim, n - 1);
+	begin = nl == NULL ? 0 : (size_t)(nl - p) + 1;
+	buf_put(&s->last, p + begin, n - 1 - begin);
+}
+
 /* Moves the first n bytes of the buffer to the spool, into the open block. */
 static void
 spool(struct stream *s, size_t n)
 {
-	size_t begin;
-
 	if (n == 0)
 		return;
 	if (!s->is_open) {
@@ -208,15 +283,8 @@ spool(struct stream *s, size_t n)
 		s->open.store = s->spool_id;
 		s->is_open = true;
 	}
-	if (s->groups && s->buf.p[n - 1] == s->fmt->delim) {
-		const unsigned char *nl = n < 2 ? NULL :
-		    memrchr(s->buf.p, s->fmt->delim, n - 1);
-
-		begin = nl == NULL ? 0 : (size_t)(nl - s->buf.p) + 1;
-		buf_reset(&s->last);
-		buf_put(&s->last, s->buf.p + begin, n - 1 - begin);
-		s->have_last = true;
-	}
+	if (s->groups)
+		keep_last(s, n);
 	store_append(s->spool, &s->open, s->buf.p, n);
 	drop(s, n);
 }
@@ -258,11 +326,8 @@ end_stream(struct stream *s, struct split *split)
 	if (!s->headed)
 		take_header(s, 0);
 	if (!s->uncut && !form_is_plain(s->form) &&
-	    !cutter_whole(&s->cut, &why)) {
-		buf_put(&why, "", 1);
-		die("%s: %s", strcmp(s->name, "-") == 0 ? "standard input" :
-		    s->name, (char *)why.p);
-	}
+	    !cutter_whole(&s->cut, &why))
+		bad_stream(s, &why);
 	spool(s, s->buf.len);
 	finish_block(s, split);
 }
@@ -342,6 +407,8 @@ stream_close(struct stream *s)
 		return;
 	unpack_end(&s->in);
 	buf_free(&s->buf);
+	buf_free(&s->key);
 	buf_free(&s->last);
+	buf_free(&s->other);
 	free(s);
 }

@@ -4,7 +4,7 @@
 load helper
 load failure
 
-subcommands='run map sort shuffle reduce agg'
+subcommands='run map sort shuffle reduce agg convert'
 
 # refused ERE CMD [ARG]...: the command is wrong use, a line says so that
 # matches, nothing is printed, and no command of the job has run (each that is
@@ -246,7 +246,7 @@ records() {
 }
 
 @test "a missing value is refused, and so is one where none belongs" {
-	for sub in $subcommands; do
+	for sub in run map sort shuffle reduce; do
 		refused "^mr.*: -j needs a value: N$" mr "$sub" -j
 		refused "^mr.*: --jobs needs a value: N$" mr "$sub" --jobs
 		refused "^mr.*: --quiet takes no value$" mr "$sub" --quiet=yes
