@@ -6,7 +6,8 @@
  *
  * Some forms can be found from anywhere: a record begins where one pattern
  * ends and another begins, or behind a delimiter, whatever stands farther
- * off.  Others are serial: to know where the records are, or how many, a
+ * off.  Of places that overlap, only the first counts: a command that looks
+ * for them from there on, as it does in the whole, finds the same records.  Others are serial: to know where the records are, or how many, a
  * file must be looked at from its front.
  *
  * A cutter is given the bytes of a file in order, in pieces of any size, and
@@ -87,11 +88,12 @@ form_lacks(const struct form *f, int fd, uint64_t begin, uint64_t end,
 	return len - n;
 }
 
-/* Begins with the byte at an offset, where a record begins. */
+/* Begins with the byte at an offset: where a record begins, or twice the
+ * length of a pattern's end before what is to be found. */
 void
 cutter_begin(struct cutter *c, const struct form *f, uint64_t at)
 {
-	*c = (struct cutter){ .form = f, .at = at, .end = at };
+	*c = (struct cutter){ .form = f, .at = at, .end = at, .place = at };
 }
 
 /* A record has ended.  Whether it is the one that is looked for. */
@@ -134,6 +136,7 @@ look_pattern(struct cutter *c, const unsigned char *p, size_t len,
 	const struct form *f = c->form;
 	const unsigned char *end = p + len, *pat = f->pattern.p, *q;
 	size_t n = f->pattern.len;
+	uint64_t before;
 
 	while (p < end) {
 		if (c->matched == 0) {
@@ -152,7 +155,10 @@ look_pattern(struct cutter *c, const unsigned char *p, size_t len,
 		if (c->matched < n)
 			continue;
 		c->matched = f->border[n];
-		if (ended(c, c->at - (n - f->end.len), upto, records))
+		before = c->place;
+		c->place = c->at - (n - f->end.len);
+		if (c->place - before >= f->end.len &&
+		    ended(c, c->place, upto, records))
 			return true;
 	}
 	return false;

@@ -43,7 +43,7 @@ static uint64_t
 record_start(const struct form *form, int fd, uint64_t off, uint64_t base,
     uint64_t size)
 {
-	size_t back = form->kind == FORM_PATTERN ? form->end.len : 1;
+	size_t back = form->kind == FORM_PATTERN ? 2 * form->end.len : 1;
 	unsigned char *p;
 	struct cutter c;
 	uint64_t found = size;

@@ -398,6 +398,7 @@ struct cutter {
 	uint64_t records;	/* whole ones */
 	uint32_t lines;		/* whole ones of the present record */
 	uint32_t matched;	/* bytes of the pattern that end before at */
+	uint64_t place;		/* where the pattern stood last */
 	bool begun;		/* a line is not whole */
 	/* FORM_PAIRS: */
 	enum { PAIR_KEY, PAIR_VALUE, PAIR_END } next;	/* behind left bytes */

@@ -258,6 +258,8 @@ check_checking(const struct setup *s)
 
 	if (!s->po.check)
 		return;
+	if (s->job.shape.fmt.pairs)
+		refuse("--check and --io rawbytes exclude each other");
 	if (job->made.kind != GENERATE_NONE)
 		refuse("--check has no effect without input from files");
 	if (job->sample.kind != SAMPLE_ALL)

@@ -140,7 +140,7 @@ covers() {
 	paragraphs 300 >in
 	for size in 1 40 999 64M; do
 		splits --recend '\n\n' --block-size "$size" in >splits
-		covers in 0 '(?s)(?<![^\n])(?:(?<=\n\n)|(?<!.))'
+		covers in 0 '(?:(?<=[^\n]\n\n)|(?<!.))'
 		expect 0 mr run --recend '\n\n' --block-size "$size" -m cat in
 		prints in
 	done
@@ -153,7 +153,8 @@ covers() {
 	prints want
 	printf 'a\0\0b\0c\0\0\0d\0\0' >in
 	expect 0 mr run --recend '\0\x00' -N 1 -m 'od -An -tx1' in
-	printf ' 61 00 00\n 62 00 63 00 00\n 00\n 64 00 00\n' >want
+	# Of places that overlap, the first counts.
+	printf ' 61 00 00\n 62 00 63 00 00\n 00 64 00 00\n' >want
 	prints want
 	expect 0 mr map --recend '\000\0' --block-size 1 od -An -tx1 <in
 	tr -d ' \n' <want >a

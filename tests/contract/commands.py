@@ -225,6 +225,42 @@ def exactly(job, spec):
         " ".join("%s %d" % s for s in spec))
 
 
+def by_form(job, form):
+    """A mapper that says of each record of a form how long it is and how it
+    begins: one that is torn shows."""
+    if form.lines:
+        cut = ("my @l=split /(?<=\\x%02x)/;push @r,join '',splice @l,0,%d "
+               "while @l" % (job.eor[0], form.lines))
+    else:
+        end, start = (b"".join(b"\\x%02x" % b for b in x).decode()
+                      for x in (form.end or job.eor, form.start))
+        cut = "push @r,$& while /\\G(?:.*?%s(?=%s|\\z)|.+)/gs" % (end, start)
+    return ("perl -0777 -ne " + shlex.quote(
+        "my @r;%s;print length, '%s', unpack('H40', $_), qq(\\x%02x) for @r"
+        % (cut, "\t", job.eor[0])))
+
+
+# Each pair with its value turned round.
+PYTHON_PAIRS = PYTHON + shlex.quote("""
+import struct, sys
+f, out = sys.stdin.buffer, sys.stdout.buffer
+while True:
+    h = f.read(4)
+    if not h:
+        break
+    k = f.read(*struct.unpack(">I", h))
+    n = f.read(4)
+    out.write(h + k + n + f.read(*struct.unpack(">I", n))[::-1])
+""".strip())
+
+# Pairs as lines of two hexadecimal numbers, which sort as they do, and back.
+UNPACK_PAIRS = r"""perl -0777 -ne 'while (length) {
+    my ($k, $v) = unpack "N/a N/a"; print unpack("H*", $k), "\t",
+    unpack("H*", $v), "\n"; substr $_, 0, 8 + length($k) + length($v), "" }'"""
+PACK_PAIRS = r"""perl -lne 'BEGIN { $\ = "" } @f = split /\t/, $_, -1;
+    print pack "N/a* N/a*", map { pack "H*", $_ } @f'"""
+
+
 # What a first attempt may do before it fails; CMD is the command.
 FLAKY = {
     "after": "{ CMD ; }; exit 3",

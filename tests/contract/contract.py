@@ -89,6 +89,8 @@ def smaller(job):
             j = copy.deepcopy(job)
             setattr(j, field, plain)
             yield j
+    if job.form or job.pairs:
+        return          # other data might not have that form
     for i, op in enumerate(job.operands):
         for m in range(max(1, len(op.members))):
             data = (op.members[m] if op.members else op).data

@@ -9,8 +9,9 @@ import sys
 
 from commands import (FINISHERS, FLAKY, PER_KEY, aggregates, combiners, exactly,
                       mappers, numbered, perl, reducers)
-from records import (ALPHABETS, NAMES, Operand, complete, key_of, make_operands,
-                     make_records, records_of, scatter)
+from forms import add_form, make_pairs
+from records import (ALPHABETS, NAMES, Operand, Source, complete, key_of,
+                     make_operands, make_records, records_of, scatter)
 
 # Choices inside mr that MR_DEBUG forces, at most one of each row; a word that
 # mr does not know is ignored.
@@ -63,6 +64,8 @@ class Job:
     listed: bool = False        # --files0-from
     source: bool = False        # --source, which prints the operands
     nofile: int = 0             # ulimit -n, if not 0
+    form: object = None         # of the input's records: a Form
+    pairs: bool = False         # --io rawbytes
 
 
 def quote(word):
@@ -97,7 +100,10 @@ def whole_of(job):
     for op in job.operands:
         inner = sorted(op.members, key=lambda m: os.fsencode(m.name))
         for o in inner if op.how == "dir" else [op]:
-            out.append(complete(o.data, job.eor))
+            if job.form:
+                out.append(job.form.complete(o.data, job.eor))
+            else:
+                out.append(o.data if job.pairs else complete(o.data, job.eor))
     if job.sample:
         out = sample_of(job, out)
     return b"".join(out)
@@ -246,9 +252,15 @@ def make_job(seed, number, big):
      "reduce": make_reduce, "shuffle": make_shuffle,
      "pipeline": make_pipeline}[kind](rng, job, total, text,
                                       amount == "big", maponly)
+    x = rng.random()
     if (kind in ("run", "reduce", "pipeline") and job.reducer is not None and
             not job.unsorted and rng.random() < 0.12):
         aggregated(rng, job)
+    elif x < 0.06 and kind != "shuffle" and not big and not (
+            job.flags or job.sample or job.range or job.source or job.names):
+        only_pairs(rng, job)
+    else:
+        add_form(rng, job)
     if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
         kept = ["--job-dir=state"] in job.options[0]
         job.nofile = rng.choice((26, 32) if kept else (16, 16, 20, 32))
@@ -310,6 +322,24 @@ def per_key(rng, job, text):
         job.reducer = rng.choice(PER_KEY)
         job.per_key = rng.choice(("env", "stdin") if short and (
             text or job.eor == b"\0") else ("stdin",))
+
+
+def only_pairs(rng, job):
+    """The same job over pairs."""
+    job.pairs = True
+    job.eor, job.sep, job.fields = b"\n", b"\t", 1
+    job.per_key = job.finish = job.failing = job.orders = ""
+    job.keys = ((), ())
+    job.combine = job.combine and "cat"
+    job.unordered = job.unsorted = False
+    job.out, job.out_operand = "stdout", -1
+    for o in job.options:
+        o[:] = [w for w in o if not w[0].startswith(
+            ("--whole-file", "--nonempty", "--ok-exit", "--recursive",
+             "--decompress"))]
+    job.listed = False
+    make_pairs(rng, job, [Source(rng, ALPHABETS[rng.choice(tuple(ALPHABETS))],
+                                 b"") for _ in "kv"])
 
 
 def make_run(rng, job, total, text, big, maponly):

@@ -40,9 +40,15 @@ PACK = {name: pack for name, pack in (("gzip", gzip.compress),
         if shutil.which(name)}
 
 
+def lacks(data, end):
+    """What data lack to end with end."""
+    n = next(n for n in range(len(end), -1, -1) if data.endswith(end[:n]))
+    return end[n:]
+
+
 def complete(data, eor):
     """What mr reads of a file: a missing last delimiter is supplied."""
-    return data if not data or data.endswith(eor) else data + eor
+    return data + lacks(data, eor) if data else data
 
 
 def records_of(data, eor):

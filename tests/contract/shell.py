@@ -2,12 +2,12 @@
 import os
 import shlex
 
-from commands import flaky, one_by_one
+from commands import PACK_PAIRS, UNPACK_PAIRS, flaky, one_by_one
 from jobs import quote, sort_command, whole_of
 from records import PAST
 
 def format_options(job, sub):
-    o = []
+    o = ["--io=rawbytes"] if job.pairs else []
     if job.eor == b"\0":
         o.append("-z")
     if sub != "map":
@@ -32,8 +32,10 @@ def stages(job, names):
     def flat(options):
         return [w for o in options for w in o]
 
-    mapper, reducer = flaky(job.flaky, job.mapper), flaky(job.flaky,
-                                                          job.reducer)
+    mapper, reducer = job.mapper, flaky(job.flaky, job.reducer)
+    if job.form and job.form.header == "repeat":
+        mapper = "IFS= read -r h; " + mapper
+    mapper = flaky(job.flaky, mapper)
     agg = [w for op, field in job.agg or [] for w in (op, str(field))]
     if job.kind == "pipeline":
         last = (["mr", "reduce", *format_options(job, "reduce"),
@@ -111,6 +113,8 @@ def reference(job):
 
     z = " -z" if job.eor == b"\0" else ""
     sort = "LC_ALL=C " + sort_command(job)
+    if job.pairs:
+        sort = "%s | %s | %s" % (UNPACK_PAIRS, sort, PACK_PAIRS)
     if job.kind == "sort" and "-u" in job.flags:
         sort = "LC_ALL=C sort%s -u" % z
     elif job.kind == "sort" and job.flags in (["-c"], ["-C"]):
@@ -120,7 +124,7 @@ def reference(job):
         # The records of a map's output are whole.
         return "%s <whole%s >expected" % (sh(job.mapper), finish)
     if job.kind == "sort":
-        return "%s <whole >expected" % sort
+        return "cat whole | %s >expected" % sort
     reducer = sh(job.reducer)
     if job.per_key:
         reducer = "perl -we %s -- %s" % (quote(one_by_one(job)),
