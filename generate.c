@@ -120,18 +120,18 @@ generate_index(const struct generate *g, uint64_t off)
 /* The one record of a task of a range, or the names of a task. */
 void
 generate_records(const struct generate *g, const struct split *s,
-    unsigned char delim, struct buf *b)
+    const struct format *f, struct buf *b)
 {
+	char from[24], to[24];
+
 	if (g->kind == GENERATE_NAMES) {
-		for (uint64_t i = s->off; i < s->off + s->len; i++) {
-			buf_str(b, g->input->files[i].name);
-			buf_put(b, &delim, 1);
-		}
+		for (uint64_t i = s->off; i < s->off + s->len; i++)
+			record_put(f, g->input->files[i].name, NULL, b);
 		return;
 	}
-	buf_printf(b, "%lld\t%lld", generate_index(g, s->off),
-	    generate_index(g, s->off + s->len));
-	buf_put(b, &delim, 1);
+	snprintf(from, sizeof from, "%lld", generate_index(g, s->off));
+	snprintf(to, sizeof to, "%lld", generate_index(g, s->off + s->len));
+	record_put(f, from, to, b);
 }
 
 /* A split in words. */

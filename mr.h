@@ -371,6 +371,8 @@ size_t record_batch(const struct format *, const unsigned char *, size_t len,
 size_t record_end(const struct format *, const unsigned char *, size_t len);
 void record_parse(const struct format *, const unsigned char *, size_t len,
     struct record *);
+void record_put(const struct format *, const char *key, const char *value,
+    struct buf *);
 bool record_may_end(const struct format *, const unsigned char *, size_t len);
 size_t record_frame(const struct format *);
 void record_whole(const struct format *, struct record *);
@@ -662,7 +664,7 @@ uint64_t generate_each(const struct generate *, uint64_t records);
 bool generate_count(struct generate *, const char *text, size_t len);
 long long generate_index(const struct generate *, uint64_t off);
 void generate_records(const struct generate *, const struct split *,
-    unsigned char delim, struct buf *);
+    const struct format *, struct buf *);
 void generate_describe(const struct generate *, const struct split *,
     struct buf *);
 

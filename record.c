@@ -161,6 +161,31 @@ record_parse(const struct format *f, const unsigned char *p, size_t len,
 	r->vlen = (uint32_t)(p + len - r->val);
 }
 
+static void
+put_part(const struct format *f, const char *s, unsigned char end,
+    struct buf *b)
+{
+	unsigned char head[PAIR_HEAD];
+
+	store_be32(head, (uint32_t)strlen(s));
+	if (f->pairs)
+		buf_put(b, head, PAIR_HEAD);
+	buf_str(b, s);
+	if (!f->pairs)
+		buf_put(b, &end, 1);
+}
+
+/* Appends a record of two strings; value: NULL for none, which a pair has as
+ * an empty one.  In text they are separated by a TAB, whatever ends keys. */
+void
+record_put(const struct format *f, const char *key, const char *value,
+    struct buf *b)
+{
+	put_part(f, key, value == NULL ? f->delim : '\t', b);
+	if (value != NULL || f->pairs)
+		put_part(f, value == NULL ? "" : value, f->delim, b);
+}
+
 /* Whether what ends in p[0..len) can end a record.  If not, the bytes that
  * were there before need not be looked at again. */
 bool

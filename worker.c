@@ -567,8 +567,7 @@ make_input(struct worker *w, const struct task_msg *t, struct reader *r,
 	if (job->made.kind != GENERATE_SOURCE) {
 		struct buf b = {0};
 
-		generate_records(&job->made, &t->split,
-		    job->shape.fmt.delim, &b);
+		generate_records(&job->made, &t->split, &job->shape.fmt, &b);
 		store_append(&w->made, &at, b.p, b.len);
 		buf_free(&b);
 	} else if (!run_source(w, t, &t->split, &w->made, &at, reply)) {

@@ -195,6 +195,30 @@ raw() {
 	says 'cut: the pair at byte [0-9]+ is cut short'
 }
 
+@test "pairs: input that is generated is pairs, too" {
+	expect 0 mr run --io rawbytes --range 0:3 -N 1 -m cat
+	raw 0 1 1 2 2 3 | cmp - ../out
+	: >a
+	: >b
+	expect 0 mr run --io rawbytes --names -m cat b a
+	raw b '' a '' | cmp - ../out
+	cat >source <<-'END'
+		#!/bin/sh
+		[ "$1" != count ] || exec echo 5
+		i=$1
+		while [ "$i" -lt $(($1 + $2)) ]; do
+			printf '\0\0\0\1k\0\0\0\3a\tb'
+			i=$((i + 1))
+		done
+	END
+	chmod +x source
+	for i in 1 2 3 4 5; do printf '\0\0\0\1k\0\0\0\3a\tb'; done >want
+	expect 0 mr run --io rawbytes --source ./source -N 2 -m cat
+	prints want
+	expect 0 mr run --io rawbytes --source ./source -r cat
+	prints want
+}
+
 # -------------------------------------------------------------- bad pairs
 
 @test "a pair that is cut short is an error with its offset, wherever it is" {
