@@ -326,7 +326,7 @@ opt_help(const struct cmd *c, FILE *fp)
 		fprintf(fp, "  %-27s %s\n", left, o->help);
 	}
 	if (c->examples != NULL)
-		fprintf(fp, "%s", c->examples);
+		fputs(c->examples, fp);
 }
 
 static void

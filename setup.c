@@ -387,6 +387,8 @@ setup_partition(struct setup *s)
 		return;
 	if (strspn(how, " \t\n") == strlen(how))
 		refuse("--partition needs range, hash or a command");
+	if (shape->fmt.pairs)
+		refuse("--partition CMD and --io rawbytes exclude each other");
 	shape->part_cmd = how;
 }
 
