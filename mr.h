@@ -263,7 +263,8 @@ struct opt {
 struct cmd {
 	const char *name;
 	int (*main)(const struct cmd *, int, char *[]);
-	const char *operands, *summary;
+	const char *operands;
+	const char *summary;	/* NULL: the options say it all */
 	const char *brief;	/* for mr --help */
 	const struct opt *opts;		/* ends with id 0 */
 	const char *examples;

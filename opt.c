@@ -209,7 +209,7 @@ give(struct optscan *s, const struct opt *o)
 {
 	if (o->id == ID_HELP) {
 		opt_help(s->cmd, stdout);
-		if (fflush(stdout) != 0)
+		if (fflush(stdout) != 0 || ferror(stdout))
 			die_errno("standard output");
 		exit(EXIT_OK);
 	}
@@ -305,8 +305,9 @@ opt_next(struct optscan *s)
 void
 opt_help(const struct cmd *c, FILE *fp)
 {
-	fprintf(fp, "usage: mr %s %s\n%s\n", c->name, c->operands,
-	    c->summary);
+	fprintf(fp, "usage: mr %s %s\n", c->name, c->operands);
+	if (c->summary != NULL)
+		fprintf(fp, "%s\n", c->summary);
 	for (const struct opt *o = c->opts; o->id != 0; o++) {
 		char left[64];
 		int n;

@@ -331,8 +331,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 
 const struct cmd run_cmd = {
 	"run", run_main, "[-m CMD] [-r CMD] [option]... [FILE|DIR|-]...",
-	"Splits the input, runs CMDs over it in parallel, and sorts between "
-	"them by key.",
+	NULL,
 	"the whole job: map, sort, reduce",
 	opts,
 	"example: mr run -m \"tr : '\\n'\" -r 'uniq -c' /etc/passwd\n",
