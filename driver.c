@@ -423,6 +423,10 @@ worker_died(struct driver *d, unsigned who)
 		return;
 	}
 	for (uint32_t t = w->held_from; w->holds && t <= w->held_to; t++) {
+		if (d->job->jobdir != NULL && jobstate_has(d, t)) {
+			keep_task(d, t);	/* it died after that */
+			continue;
+		}
 		d->tasks[t].state = PENDING;
 		d->unfinished++;
 		plan_again(d, t, t + 1, -1);
@@ -431,7 +435,8 @@ worker_died(struct driver *d, unsigned who)
 	    .code = -WTERMSIG(status), .exit = EXIT_KILLED };
 	if (w->task != NO_TASK && w->kind != TASK_MERGE &&
 	    w->kind != TASK_FLUSH) {
-		task_failed(d, &r);
+		if (d->job->jobdir == NULL || !jobstate_adopt(d, r.task))
+			task_failed(d, &r);
 	} else if (w->task != NO_TASK && w->kind == TASK_MERGE) {
 		/* Its inputs are still there. */
 		for (size_t i = 0; i < w->ninputs; i++)

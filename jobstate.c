@@ -336,6 +336,46 @@ jobstate_extra(struct driver *d)
 	d->nspans--;
 }
 
+/* Whether a task of the present phase is committed. */
+static int
+open_task(struct driver *d, uint32_t task, struct commit *c)
+{
+	return d->phase != TASK_MAP && d->phase != TASK_REDUCE ? -1 :
+	    commit_read(d->job->jobdir, d->phase == TASK_REDUCE, task, c);
+}
+
+bool
+jobstate_has(struct driver *d, uint32_t task)
+{
+	struct commit c;
+	int fd = open_task(d, task, &c);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	commit_free(&c);
+	return true;
+}
+
+/* A worker has died amid a task: if it has committed it, that is all that
+ * was to be done.  False if it has not. */
+bool
+jobstate_adopt(struct driver *d, uint32_t task)
+{
+	struct commit c;
+	int fd = open_task(d, task, &c);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	add_sums(d, &c);
+	commit_free(&c);
+	d->tasks[task].state = KEPT;
+	d->unfinished--;
+	d->bar.done++;
+	return true;
+}
+
 /* Makes the plan, now that it is known how many records a source has. */
 void
 jobstate_plan(struct driver *d)

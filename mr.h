@@ -1552,6 +1552,8 @@ void jobstate_begin(struct driver *);
 void jobstate_plan(struct driver *);
 void jobstate_stores(struct driver *);
 void jobstate_extra(struct driver *);
+bool jobstate_has(struct driver *, uint32_t task);
+bool jobstate_adopt(struct driver *, uint32_t task);
 bool jobstate_is_complete(struct driver *);
 void jobstate_runs(struct driver *);
 bool jobstate_cuts(struct driver *);

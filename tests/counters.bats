@@ -61,7 +61,7 @@ make_mapper() {
 	seq 2000 >in
 	job=(run -v --job-dir jd --block-size 2K -r 'cat; echo reporter:counter:g,r,7 >&2'
 		-m 'echo reporter:counter:g,m,1 >&2; [ $MR_TASK -ne 3 ] || [ -e good ] || exit 1; cat')
-	expect 123 mr "${job[@]}" in
+	expect 123 mr "${job[@]}" -j 1 in
 	done=$(ls jd/map | wc -l)
 	expect 0 mr status jd
 	grep -qx "counter g,m: $done" ../out

@@ -16,11 +16,12 @@ make_job() {
 	job=(run --job-dir jd -j 2 --block-size 8K -R 3 -m ./mapper -r ./mapper -o out in)
 }
 
-# once FILE: each task in FILE ("map 3") has been run exactly once.
+# cat_check: makes the script check, which sees that each task in the file
+# before ("map 3") has not been run again, and that the output is right.
 cat_check() {
 	cat >check <<-'END'
 		while read -r task; do
-			[ "$(grep -cx "$task" runs)" -eq 1 ] || exit 1
+			! grep -qx "$task" runs || exit 1
 		done <before && cmp out ref
 	END
 }
@@ -33,9 +34,9 @@ sweep() {
 	cat_check
 	"$TOOLS/crash-sweep" -qx -m "$1" -w jd -k 60 ${2:+"$2"} \
 		-e write,rename,fork,fsync,unlink,openat,mkdir \
-		-p 'rm -rf jd out .mr* "${TMPDIR:?}"/.mr*; : >runs' \
+		-p 'rm -rf jd out .mr* "${TMPDIR:?}"/.mr*; : >runs; : >before' \
 		-i '! test -e out && (cd jd 2>/dev/null && ls map/* reduce/* 2>/dev/null |
-			tr / " " | sed "s/ 0*\([0-9]\)/ \1/") >before; true' \
+			tr / " " | sed "s/ 0*\([0-9]\)/ \1/") >before; : >runs' \
 		-c 'sh check' \
 		-l 'ls -A | grep -vxE "in|ref|out|jd|runs|before|check|mapper"; ls -A jd/tmp' \
 		-- mr "${job[@]}" 3>&-
