@@ -178,8 +178,6 @@ tab=$'\t'
 	says '^mr: -k has no effect without -r CMD'
 	expect 2 mr reduce --grouped -k 1,1 cat </dev/null
 	says '^mr reduce: -k has no effect without order'
-	expect 2 mr run --agg count -k 1,1 in
-	says '^mr: --agg and -k exclude each other$'
 }
 
 @test "no group is cut, however many records and orders within it" {

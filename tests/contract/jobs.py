@@ -336,7 +336,8 @@ def only_pairs(rng, job):
     for o in job.options:
         o[:] = [w for w in o if not w[0].startswith(
             ("--whole-file", "--nonempty", "--ok-exit", "--recursive",
-             "--decompress"))]
+             "--decompress", "--partition"))]
+    job.partition = ""
     job.listed = False
     make_pairs(rng, job, [Source(rng, ALPHABETS[rng.choice(tuple(ALPHABETS))],
                                  b"") for _ in "kv"])
