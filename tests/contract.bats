@@ -19,7 +19,7 @@ planted() {
 }
 
 @test "random jobs print what coreutils print, byte for byte" {
-	contract --jobs 360 --max-failures 2 --shrink 20
+	contract --jobs 200 --max-failures 2 --shrink 20
 }
 
 @test "the contract test sees a lost record, and the job runs again alone" {
