@@ -108,7 +108,7 @@ commit_put(struct jobdir *dir, struct draft *d, const struct commit *c)
 		dir->since = now_ns();
 	w = dir->waiting + dir->nwaiting++;
 	*w = (struct waiting){ *d, c->task, c->reduce };
-	d->fd = -1;
+	*d = (struct draft){ .fd = -1 };
 	if (dir->nwaiting == dir->waiting_most)
 		commit_sync(dir);
 }

@@ -297,14 +297,3 @@ even() {
 	expect 0 mr run -r cat --partition range in
 	prints in
 }
-
-@test "an interrupt ends a command of --partition that hangs" {
-	echo >in
-	mr run -r cat -R 2 -O parts --partition 'touch asked; exec sleep 1000' \
-		in 2>err &
-	wait_until test -e asked
-	kill -TERM $!
-	wait $! || status=$?
-	[ "$status" -eq 143 ]
-	[ ! -e parts ]
-}

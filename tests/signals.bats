@@ -331,3 +331,14 @@ no_process_left() {
 	cmp <(cat outs/second/part-*) outs/third
 	[ "$(ls -A outs)" = "$(printf 'first\nsecond\nthird')" ]
 }
+
+@test "an interrupt ends a command of --partition that hangs" {
+	echo >in
+	mr run -r cat -R 2 -O parts --partition 'touch asked; exec sleep 1000' \
+		in 2>err &
+	wait_until test -e asked
+	kill -TERM $!
+	wait $! || status=$?
+	[ "$status" -eq 143 ]
+	[ ! -e parts ]
+}
