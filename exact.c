@@ -303,7 +303,7 @@ digits_of(uint128 x, char *text)
 static void
 put_rounded(struct buf *out, bool neg, uint128 x, int exponent, bool rest)
 {
-	char text[40], *p = digits_of(x, text);
+	char text[41], *p = digits_of(x, text);
 	int n = (int)(text + 40 - p), shown = n;
 
 	if (n == 0) {

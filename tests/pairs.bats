@@ -98,7 +98,7 @@ raw() {
 @test "pairs: a map command sees whole pairs, a reduce command whole groups" {
 	pairs 4 500
 	mr run --io rawbytes -m "$reverse" pairs >want
-	! cmp -s want pairs
+	run ! cmp -s want pairs
 	mr run --io rawbytes -m "$reverse" want | cmp - pairs
 	for n in 1 7 1000; do
 		expect 0 mr run --io rawbytes -N "$n" -j 4 -m cat pairs
@@ -144,6 +144,7 @@ raw() {
 
 @test "pairs: mr reduce cuts only between keys" {
 	raw a 1 a 2 b 3 b 4 b 5 c 6 >in
+	# shellcheck disable=SC2129
 	for i in $(seq 3000); do raw aa "$i"; done >>in
 	for i in $(seq 3000); do raw b "$i"; done >>in
 	raw d '' >>in
@@ -190,6 +191,7 @@ raw() {
 	mr sort --io rawbytes want >want.sorted
 	expect 0 mr run --io rawbytes --pack -r cat f1 f2 f3
 	prints want.sorted
+	# shellcheck disable=SC2238 # a file's name
 	head -c 1000 pairs >cut
 	expect 1 mr run --io rawbytes --pack -m cat f1 cut f2
 	says 'cut: the pair at byte [0-9]+ is cut short'
@@ -276,6 +278,7 @@ raw() {
 		{ cat good; printf "$what"; } >printed
 		for how in 'mr run -m' 'mr run -r' 'mr run -r cat -m' \
 		    'mr run -m cat --finish' 'mr map -c' 'mr reduce -c'; do
+			# shellcheck disable=SC2086 # words
 			expect 1 $how 'cat >/dev/null; cat printed' \
 				--io rawbytes <in
 			says 'in its output: .*at byte 16'
@@ -351,6 +354,7 @@ for i in range(3000):
 	expect 1 mr convert --from text --to rawbytes in
 	says 'in: record 3, at byte 8: no separator, and a pair must have a value'
 	raw a 1 b 2 | cmp - ../out
+	# shellcheck disable=SC1003 # a backslash alone
 	for bad in '\q' '\' '\x' '\xg' '\8' '\777' '\N'; do
 		printf 'a\t1\nb\t%s\n' "$bad" >in
 		expect 1 mr convert --from text --to rawbytes in
