@@ -67,9 +67,14 @@ xstrdup(const char *s)
 char *
 path_absolute(const char *name)
 {
-	char *cwd = name[0] == '/' ? NULL : getcwd(NULL, 0), *path;
+	char *cwd, *path;
 
-	path = cwd == NULL ? xstrdup(name) : xasprintf("%s/%s", cwd, name);
+	if (name[0] == '/')
+		return xstrdup(name);
+	cwd = getcwd(NULL, 0);
+	if (cwd == NULL)
+		return xstrdup(name);
+	path = xasprintf("%s/%s", cwd, name);
 	free(cwd);
 	return path;
 }
