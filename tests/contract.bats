@@ -12,7 +12,7 @@ contract() {
 planted() {
 	{ echo '#!/bin/bash'; cat; } >wrong
 	chmod +x wrong
-	run contract --mr ./wrong --seed "$BATS_TEST_NUMBER" --jobs 120 \
+	run contract --mr ./wrong --seed "2$BATS_TEST_NUMBER" --jobs 120 \
 	    --max-failures 1 --keep kept
 	echo "$output"
 	[ "$status" -eq 1 ]
@@ -31,7 +31,7 @@ planted() {
 	job=${job%%$'\n'*}
 	[ -s "kept/job-$job/job.sh" ]
 	[ -s "kept/job-$job/reference.sh" ]
-	run contract --mr ./wrong --seed "$BATS_TEST_NUMBER" --only "$job" \
+	run contract --mr ./wrong --seed "2$BATS_TEST_NUMBER" --only "$job" \
 	    --keep again
 	[ "$status" -eq 1 ]
 	cmp "kept/job-$job/whole" "again/job-$job/whole"
