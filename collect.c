@@ -131,8 +131,16 @@ choose_way(struct collect *c, bool grouping)
 	c->judged = c->fresh = 0;
 }
 
+/* Memory that is visited at random, not cleared. */
+static void *
+alloc(const struct collect *c, size_t size)
+{
+	return c->large ? xlarge(size) : xrealloc(NULL, size, 1);
+}
+
 /* A collector that uses about memory bytes besides those of one long
- * record, on large pages if much is to come.  emit is told of each run, in input order. */
+ * record, on large pages if much is to come.  emit is told of each run, in
+ * input order. */
 struct collect *
 collect_new(const struct shape *shape, struct store *store,
     uint16_t store_id, size_t memory, bool large, const char *compress,
@@ -147,8 +155,7 @@ collect_new(const struct shape *shape, struct store *store,
 	c->arg = arg;
 	c->cap = c->cap_usual = memory / 5 * 4 / 16 * 16;
 	c->large = large;
-	c->arena = large ? xlarge(c->cap + SLACK) :
-	    xrealloc(NULL, c->cap + SLACK, 1);
+	c->arena = alloc(c, c->cap + SLACK);
 	c->used = c->fill = BOTTOM;
 	c->mark.used = BOTTOM;
 	c->in = xrealloc(NULL, IN_ROOM + SLACK, 1);
@@ -259,8 +266,7 @@ table_grow(struct collect *c)
 	if (n == c->slots_most)
 		return false;
 	c->slots = n * 2;
-	c->table = c->large ? xlarge(c->slots * sizeof *c->table) :
-	    xrealloc(NULL, c->slots, sizeof *c->table);
+	c->table = alloc(c, c->slots * sizeof *c->table);
 	memset(c->table, 0, c->slots * sizeof *c->table);
 	for (size_t i = 0; i < n; i++) {
 		size_t j = old[i].hash & (c->slots - 1);

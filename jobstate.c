@@ -344,17 +344,23 @@ open_task(struct driver *d, uint32_t task, struct commit *c)
 	    commit_read(d->job->jobdir, d->phase == TASK_REDUCE, task, c);
 }
 
+/* Forgets a commit whose file is open; false if there is none. */
+static bool
+forget(int fd, struct commit *c)
+{
+	if (fd < 0)
+		return false;
+	close(fd);
+	commit_free(c);
+	return true;
+}
+
 bool
 jobstate_has(struct driver *d, uint32_t task)
 {
 	struct commit c;
-	int fd = open_task(d, task, &c);
 
-	if (fd < 0)
-		return false;
-	close(fd);
-	commit_free(&c);
-	return true;
+	return forget(open_task(d, task, &c), &c);
 }
 
 /* A worker has died amid a task: if it has committed it, that is all that
@@ -419,12 +425,9 @@ jobstate_is_complete(struct driver *d)
 		return false;
 	for (uint32_t i = 0; i < d->nparts; i++) {
 		struct commit c;
-		int fd = commit_read(d->job->jobdir, true, i, &c);
 
-		if (fd < 0)
+		if (!forget(commit_read(d->job->jobdir, true, i, &c), &c))
 			return false;
-		close(fd);
-		commit_free(&c);
 	}
 	return true;
 }

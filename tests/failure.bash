@@ -234,3 +234,16 @@ random_records() {
 			    int(rand() * 4294967296), i, i, i * 7, rand(), rand()
 	}'
 }
+
+# refused ERE CMD [ARG]...: the command is wrong use, a line says so that
+# matches, nothing is printed, and no command of the job has run (each that is
+# given here would touch the file ran).
+refused() {
+	local ere=$1
+
+	shift
+	expect 2 "$@"
+	says "$ere"
+	prints_nothing
+	[ ! -e ran ] || { echo "something was run: $*"; return 1; }
+}

@@ -4,16 +4,6 @@
 load helper
 load failure
 
-# refused ERE CMD [ARG]...: wrong use, said so, and nothing was run.
-refused() {
-	local say=$1
-
-	shift
-	expect 2 "$@"
-	says "$say"
-	[ ! -e ran ]
-}
-
 # A FASTQ file of N records, whose quality lines may begin like others do.
 fastq() {
 	awk -v n="$1" 'BEGIN { srand(n); for (i = 0; i < n; i++) {

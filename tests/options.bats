@@ -6,19 +6,6 @@ load failure
 
 subcommands='run map sort shuffle reduce agg convert'
 
-# refused ERE CMD [ARG]...: the command is wrong use, a line says so that
-# matches, nothing is printed, and no command of the job has run (each that is
-# given here would touch the file ran).
-refused() {
-	local ere=$1
-
-	shift
-	expect 2 "$@"
-	says "$ere"
-	prints_nothing
-	[ ! -e ran ] || { echo "something was run: $*"; return 1; }
-}
-
 # names_of SUB: its long options, without their dashes.
 names_of() {
 	mr "$1" --help | sed -nE 's/^  (-.,|   ) --([a-z0-9-]+).*/\2/p'

@@ -4,16 +4,6 @@
 load helper
 load failure
 
-# refused ERE CMD [ARG]...: wrong use, said so, and nothing was run.
-refused() {
-	local say=$1
-
-	shift
-	expect 2 "$@"
-	says "$say"
-	[ ! -e ran ]
-}
-
 # pairs SEED N: N pairs of any bytes in the file pairs, and in sorted as they
 # stand in key order; keys repeat, and few values are long.
 pairs() {
