@@ -462,6 +462,26 @@ write_entries(struct collect *c, const struct entry *e, size_t n)
 	return distinct;
 }
 
+/* The key of an entry whose value is cells, and is not what is sorted by. */
+static const unsigned char *
+cells_name(const struct collect *c, const struct entry *e, size_t *len)
+{
+	const unsigned char *v;
+	uint64_t klen;
+	bool noval;
+
+	if (e->klen & ENTRY_GROUP) {
+		v = c->arena + cells_at(c,
+		    (const void *)(c->arena + e->off)) + c->agg->size;
+		*len = load32(v);
+		return v + 4;
+	}
+	v = entry_value(c, e, len, &noval);
+	v += varint_get(v, v + *len, &klen);
+	*len = (size_t)klen;
+	return v;
+}
+
 /* The key of an entry, for a command that deals it. */
 static const unsigned char *
 entry_text(const struct collect *c, const struct entry *e, size_t *len)
@@ -473,6 +493,8 @@ entry_text(const struct collect *c, const struct entry *e, size_t *len)
 		*len = entry_klen(e) - 4;
 		return v + 4;
 	}
+	if (c->agg != NULL)
+		return cells_name(c, e, len);
 	if (e->klen & ENTRY_GROUP) {
 		const struct group *g = (const void *)(c->arena + e->off);
 		uint64_t head;

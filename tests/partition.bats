@@ -241,6 +241,14 @@ even() {
 		done
 		rm -r parts
 	done
+	# A key that is not what is sorted by, with cells for values.
+	for jobs in 1 3; do
+		mr run -j $jobs -k 1,1n -R 2 --agg 'count 1' -O parts \
+			--partition "awk '{ print \$1 % 2 }'" in in
+		seq 0 2 2999 | sed 's/$/	2/' | cmp - parts/part-00000
+		seq 1 2 2999 | sed 's/$/	2/' | cmp - parts/part-00001
+		rm -r parts
+	done
 	# Once a key, and no more than it is told to have.
 	yes same | head -n 5000 >in
 	mr run -R 2 -r cat -O parts -j 1 --partition 'tee keys | sed s/.*/1/' in
