@@ -22,7 +22,8 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
 OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o driver.o report.o \
        parts.o plan.o crew.o output.o \
        agg.o fold.o cell.o aggspec.o exact.o wide.o num.o \
-       progress.o cuts.o stream.o check.o trial.o lines.o unpack.o worker.o sorted.o combine.o taskenv.o reader.o perkey.o attempt.o scratch.o collect.o radix.o \
+       progress.o cuts.o stream.o check.o trial.o lines.o unpack.o worker.o redtask.o mergetask.o maptask.o made.o \
+       taskcmd.o harvest.o reply.o sorted.o combine.o taskenv.o reader.o perkey.o attempt.o scratch.o collect.o radix.o \
        merge.o partcmd.o runio.o feeder.o store.o \
        generate.o sample.o ship.o \
        input.o files.o codec.o ikey.o keyenc.o keyver.o keydef.o \

@@ -1199,7 +1199,7 @@ struct combiner *combine_new(const struct job *, unsigned worker, int sock,
 bool combine_runs(struct combiner *, const struct merge_input *, size_t n,
     const char *compress, struct combining *);
 
-/* ---------------------------------------------------------- worker.c */
+/* ----------------------------------------------------------- reply.c */
 #define NO_BOUND UINT32_MAX
 struct run_range {		/* a part of a run */
 	struct run run;
@@ -1252,9 +1252,85 @@ struct reply_msg {
 	struct failure fail;	/* its text and tail follow */
 	uint32_t textlen, taillen, counterlen;
 };
-_Noreturn void worker_main(struct job *, unsigned me, int sock, pid_t driver);
+struct worker {
+	struct job *job;
+	unsigned me;
+	int sock;
+	pid_t driver;
+	struct store *store;	/* ours of job->stores */
+	struct store *out;	/* where output goes: that, or file */
+	struct store file;	/* with a job directory: behind draft */
+	struct draft draft;
+	int64_t begun;		/* the present task */
+	struct collect *collect;
+	struct combiner *combiner;	/* NULL: none */
+	struct store uncombined;	/* of the collector's run, before it */
+	bool mapping;		/* amid a map task; that runs a command: */
+	struct attempt *map_attempt;	/* or NULL */
+	uint64_t combine_in, combine_out;	/* to be told */
+	uint32_t newest;	/* the last task in the collector */
+	struct run *pending;	/* runs of the attempt that is under way */
+	size_t npending, cap_pending;
+	struct buf hot;		/* the heaviest key of the last reduce task */
+	struct counters counters;	/* of the present attempt */
+	struct taskenv env;
+	struct store made;	/* input that was generated, of one task */
+};
 int message_send(int fd, const void *, size_t, const void *payload, size_t);
 int message_recv(int fd, void *, size_t);
+void reply_begin(struct worker *);
+_Noreturn void reply_orphaned(void);
+void reply_send(struct worker *, struct reply_msg *);
+void reply_run(struct worker *, const struct run *, bool committed);
+
+/* --------------------------------------------------------- harvest.c */
+void harvest_combine(struct worker *, const struct merge_input *, size_t n,
+    const char *compress, struct combining *);
+void harvest_run(void *worker, const struct run *, bool committed);
+void harvest_keys(struct worker *, const struct task_msg *);
+int64_t harvest_tick(void *worker);
+void harvest_alive(struct worker *);
+void harvest_before(struct worker *, const struct task_msg *);
+void harvest_open(struct worker *);
+void harvest_commit(struct worker *, const struct task_msg *, bool ok,
+    struct reply_msg *);
+
+/* --------------------------------------------------------- taskcmd.c */
+struct task_name taskcmd_name(const struct worker *, const struct task_msg *);
+void taskcmd_prepare(struct worker *, struct attempt *,
+    const struct command *, const struct task_msg *, const struct split *);
+bool taskcmd_each_key(const struct job *, uint32_t kind);
+void taskcmd_run(struct worker *, struct attempt *, uint32_t kind);
+bool taskcmd_end(struct attempt *, struct reply_msg *);
+bool taskcmd_close(struct worker *, struct attempt *, const struct task_msg *,
+    struct reply_msg *);
+
+/* ------------------------------------------------------------ made.c */
+int made_open(struct worker *, const struct task_msg *, struct reader *,
+    struct reply_msg *);
+void made_count(struct worker *, const struct task_msg *);
+
+/* --------------------------------------------------------- maptask.c */
+void maptask_sample(struct worker *, const struct task_msg *);
+void maptask_run(struct worker *, const struct task_msg *, struct buf *payload);
+
+/* ------------------------------------------------------- mergetask.c */
+struct merge_input *mergetask_inputs(struct worker *, const struct task_msg *,
+    struct buf *payload);
+void mergetask_open(struct worker *, const struct merge_input *, size_t n,
+    bool open);
+size_t mergetask_narrow(struct worker *, struct merge_input *, size_t n,
+    const struct bounds *, struct run **);
+void mergetask_run(struct worker *, const struct task_msg *,
+    struct buf *payload);
+
+/* --------------------------------------------------------- redtask.c */
+void redtask_run(struct worker *, const struct task_msg *, struct buf *payload);
+void redtask_finish(struct worker *, const struct task_msg *,
+    struct buf *payload);
+
+/* ---------------------------------------------------------- worker.c */
+_Noreturn void worker_main(struct job *, unsigned me, int sock, pid_t driver);
 
 /* ---------------------------------------------------------- unpack.c */
 struct unpack {
