@@ -28,32 +28,15 @@
 
 #include "mr.h"
 
-enum {
-	CHUNK = 256 * KiB,
-	SPLICE_MOST = 1 * MiB,
-	LINE_MOST = 64 * KiB,	/* a longer line of stderr is cut */
-	TAIL_MOST = 2 * KiB, TAIL_LINES = 10,
-};
+enum { CHUNK = 256 * KiB };
 #define GRACE ((int64_t)2000000000)	/* ns from TERM to KILL, and for
 					 * the end of output after the exit */
-
-struct feed {
-	int fd;			/* -1: closed, or not by us */
-	struct segment seg;
-	bool have_seg, ended;
-	bool copy;		/* splice does not work on this input */
-	unsigned char *buf;
-	size_t at, n;		/* of buf, to be written */
-	bool waiting;		/* for the segment, which is a pipe */
-	unsigned char last;	/* byte of such a segment, so far */
-};
 
 struct state {
 	struct attempt *a;
 	struct feed feed;
-	int out, err;
-	struct buf line;	/* of its stderr, not yet whole */
-	struct buf tail;
+	struct chatter err;
+	int out;
 	pid_t pid;
 	bool exited, reported;
 	int status;
@@ -75,16 +58,6 @@ clock_of(const struct attempt *a)
 	return (since != 0 ? since : now_ns()) - a->clock->paused - a->away;
 }
 
-static void
-fail(struct attempt *a, enum failure_kind kind, int code, int status)
-{
-	if (a->fail.kind != FAIL_NONE)
-		return;		/* the first cause counts */
-	a->fail.kind = kind;
-	a->fail.code = code;
-	a->fail.exit = status;
-}
-
 /* Its output is not what it should be, which is bad data. */
 static void
 bad_output(struct state *s, struct buf *why)
@@ -95,7 +68,7 @@ bad_output(struct state *s, struct buf *why)
 		buf_str(&a->fail.text, "in its output: ");
 		buf_put(&a->fail.text, why->p, why->len);
 	}
-	fail(a, FAIL_OUTPUT, 0, EXIT_TROUBLE);
+	feed_fail(a, FAIL_OUTPUT, 0, EXIT_TROUBLE);
 	buf_free(why);
 }
 
@@ -130,349 +103,6 @@ static void
 unblock(int fd)
 {
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
-
-/* ---- standard error */
-
-static void
-keep_tail(struct state *s, const unsigned char *p, size_t len)
-{
-	size_t lines = 0, i;
-
-	if (len > TAIL_MOST) {
-		p += len - TAIL_MOST;
-		len = TAIL_MOST;
-	}
-	buf_put(&s->tail, p, len);
-	for (i = s->tail.len; i > 0; i--)
-		if (s->tail.p[i - 1] == '\n' && ++lines > TAIL_LINES)
-			break;
-	if (s->tail.len - i > TAIL_MOST) {
-		size_t cut = s->tail.len - TAIL_MOST;
-		unsigned char *nl = memchr(s->tail.p + cut, '\n',
-		    s->tail.len - cut - 1);
-
-		i = nl != NULL ? (size_t)(nl + 1 - s->tail.p) : cut;
-	}
-	memmove(s->tail.p, s->tail.p + i, s->tail.len - i);
-	s->tail.len -= i;
-}
-
-/* Takes out of whole lines those that count.  The others are in rest then;
- * false if there is none, which is quickly seen. */
-static bool
-take_counters(struct state *s, const unsigned char *p, size_t len,
-    struct buf *rest)
-{
-	if (s->a->counters == NULL || memmem(p, len, "reporter:", 9) == NULL)
-		return false;
-	while (len > 0) {
-		size_t n = (size_t)((const unsigned char *)memchr(p, '\n',
-		    len) - p) + 1;
-
-		if (!counters_take(s->a->counters, p, n - 1))
-			buf_put(rest, p, n);
-		p += n;
-		len -= n;
-	}
-	return true;
-}
-
-/* Passes on whole lines. */
-static void
-pass_lines(struct state *s, const unsigned char *p, size_t len)
-{
-	const struct attempt *a = s->a;
-	struct buf rest = {0};
-
-	if (take_counters(s, p, len, &rest)) {
-		p = rest.p;
-		len = rest.len;
-	}
-	if (len == 0)
-		goto out;
-	keep_tail(s, p, len);
-	if (a->log != -1)
-		write_full(a->log, p, len);
-	if (a->tag != NULL) {
-		struct buf b = {0};
-
-		while (len > 0) {
-			size_t n = (size_t)((const unsigned char *)memchr(p,
-			    '\n', len) - p) + 1;
-
-			buf_str(&b, a->tag);
-			buf_put(&b, p, n);
-			p += n;
-			len -= n;
-		}
-		diag_write(b.p, b.len);
-		buf_free(&b);
-	} else {
-		diag_write(p, len);
-	}
-out:
-	buf_free(&rest);
-}
-
-static void
-end_stderr(struct state *s)
-{
-	if (s->line.len > 0) {
-		buf_put(&s->line, "\n", 1);
-		pass_lines(s, s->line.p, s->line.len);
-		buf_reset(&s->line);
-	}
-	close_fd(&s->err);
-}
-
-/* Reads what there is, up to limit bytes, and passes on its whole lines. */
-static void
-drain_stderr(struct state *s, size_t limit)
-{
-	while (s->err != -1 && limit > 0) {
-		unsigned char *p = buf_reserve(&s->line, 16 * KiB);
-		ssize_t n = read(s->err, p, 16 * KiB);
-		size_t whole;
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1 && errno == EAGAIN)
-			return;
-		if (n <= 0) {
-			end_stderr(s);
-			return;
-		}
-		limit -= (size_t)n < limit ? (size_t)n : limit;
-		s->line.len += (size_t)n;
-		for (whole = s->line.len; whole > 0; whole--)
-			if (s->line.p[whole - 1] == '\n')
-				break;
-		if (whole > 0) {
-			pass_lines(s, s->line.p, whole);
-			memmove(s->line.p, s->line.p + whole,
-			    s->line.len - whole);
-			s->line.len -= whole;
-		}
-		if (s->line.len >= LINE_MOST) {
-			buf_put(&s->line, "\n", 1);
-			pass_lines(s, s->line.p, s->line.len);
-			buf_reset(&s->line);
-		}
-	}
-}
-
-/* ---- standard input */
-
-static void
-fed(struct state *s, size_t n)
-{
-	s->a->stats.in += n;
-	s->moved = 0;
-	if (s->a->moved != NULL)
-		*s->a->moved += n;
-}
-
-static void
-input_failed(struct state *s, struct buf *why)
-{
-	buf_put(&s->a->fail.text, why->p, why->len);
-	buf_free(why);
-	fail(s->a, FAIL_INPUT, 0, EXIT_TROUBLE);
-	s->feed.ended = true;
-	close_fd(&s->feed.fd);
-}
-
-/* The file has ended before the split has. */
-static void
-input_short(struct state *s, const char *why)
-{
-	struct buf b = {0};
-
-	buf_str(&b, why);
-	input_failed(s, &b);
-}
-
-/* Bytes that a segment lacks at its end, and should be given. */
-size_t
-segment_lacks(const struct segment *s, const struct form *form,
-    const unsigned char **what)
-{
-	return s->complete ? form_lacks(form, s->fd, s->begin, s->end, what) :
-	    0;
-}
-
-static bool feed_more(struct state *);
-
-/* The same of a segment that is a pipe.  Whether its end is a good one the
- * next segment tells, or that there is none. */
-static bool
-feed_piped(struct state *s)
-{
-	struct feed *f = &s->feed;
-	ssize_t n = read_some(f->seg.fd, f->buf, CHUNK);
-
-	f->waiting = n == -1 && errno == EAGAIN;
-	if (n > 0) {
-		f->n = (size_t)n;
-		f->last = f->buf[n - 1];
-		f->seg.off = f->seg.end += (uint64_t)n;
-		return true;
-	}
-	if (f->waiting)
-		return false;
-	if (n == -1) {
-		input_short(s, strerror(errno));
-		return false;
-	}
-	f->have_seg = false;
-	if (!f->seg.complete || f->seg.off == 0 ||
-	    f->last == s->a->form->delim)
-		return feed_more(s);
-	f->buf[0] = s->a->form->delim;
-	f->n = 1;
-	return true;
-}
-
-/* Puts the next bytes into feed.buf.  False if there are none now. */
-static bool
-feed_more(struct state *s)
-{
-	struct feed *f = &s->feed;
-	struct source *src = &s->a->src;
-	struct buf why = {0};
-	const unsigned char *lacks;
-	ssize_t n;
-	int got;
-
-	f->at = f->n = 0;
-	if (src->kind == SOURCE_FILL) {
-		n = src->fill(src->arg, f->buf, CHUNK, &why);
-		if (n < 0) {
-			input_failed(s, &why);
-			return false;
-		}
-		f->n = (size_t)n;
-		f->ended = n == 0;
-		return n > 0;
-	}
-	while (!f->have_seg) {
-		got = src->segment(src->arg, &f->seg, &why);
-		if (got < 0) {
-			input_failed(s, &why);
-			return false;
-		}
-		if (got == 0) {
-			f->ended = true;
-			return false;
-		}
-		f->have_seg = true;
-		f->copy = !LINUX;
-	}
-	if (f->seg.pipe)
-		return feed_piped(s);
-	if (f->seg.off < f->seg.end) {
-		size_t want = f->seg.end - f->seg.off < CHUNK ?
-		    (size_t)(f->seg.end - f->seg.off) : CHUNK;
-
-		if (!f->copy)
-			return true;	/* to be spliced */
-		n = pread_full(f->seg.fd, f->buf, want, f->seg.off);
-		if (n <= 0) {
-			input_short(s, n == 0 ?
-			    "it ended before its planned size" :
-			    strerror(errno));
-			return false;
-		}
-		f->n = (size_t)n;
-		f->seg.off += (uint64_t)n;
-		return true;
-	}
-	f->have_seg = false;
-	f->n = segment_lacks(&f->seg, s->a->form, &lacks);
-	if (f->n == 0)
-		return feed_more(s);
-	memcpy(f->buf, lacks, f->n);
-	return true;
-}
-
-/* Feeds until the pipe is full or a good portion is done. */
-static void
-feed(struct state *s)
-{
-	struct feed *f = &s->feed;
-	ssize_t n;
-
-	for (int turns = 0; f->fd != -1 && turns < 16; turns++) {
-		if (f->at == f->n && !feed_more(s)) {
-			if (f->ended)
-				close_fd(&f->fd);
-			return;
-		}
-		if (f->at < f->n) {
-			n = write(f->fd, f->buf + f->at, f->n - f->at);
-			if (n > 0)
-				f->at += (size_t)n;
-		} else {
-#if LINUX
-			loff_t off = (loff_t)f->seg.off;
-			size_t want = f->seg.end - f->seg.off < SPLICE_MOST ?
-			    (size_t)(f->seg.end - f->seg.off) : SPLICE_MOST;
-
-			n = splice(f->seg.fd, &off, f->fd, NULL, want,
-			    SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-			if (n == -1 && (errno == EINVAL || errno == ENOSYS)) {
-				f->copy = true;
-				continue;
-			}
-			if (n == 0) {
-				input_short(s, "it ended before its planned "
-				    "size");
-				return;
-			}
-			if (n > 0)
-				f->seg.off += (uint64_t)n;
-#else
-			continue;
-#endif
-		}
-		if (n == -1) {
-			if (errno == EINTR)
-				continue;
-			if (errno == EAGAIN)
-				return;
-			if (errno != EPIPE) {
-				input_short(s, strerror(errno));
-				return;
-			}
-			/* It has had enough: its status will tell. */
-			close_fd(&f->fd);
-			return;
-		}
-		fed(s, (size_t)n);
-	}
-}
-
-/* Bytes that the command has left unread. */
-static void
-count_unread(struct state *s)
-{
-	struct feed *f = &s->feed;
-	int left = 0;
-
-	if (s->a->src.kind != SOURCE_SEGMENTS && s->a->src.kind != SOURCE_FILL)
-		return;
-	if (f->fd != -1) {
-		if (ioctl(f->fd, FIONREAD, &left) == 0 && left > 0)
-			s->a->stats.unread += (uint64_t)left;
-	}
-	if (!f->ended) {
-		s->a->stats.unread += f->n - f->at;
-		if (f->have_seg && !f->seg.pipe)
-			s->a->stats.unread += f->seg.end - f->seg.off;
-		if (s->a->stats.unread == 0)
-			s->a->stats.unread = 1;	/* some, at least */
-	}
 }
 
 /* ---- standard output */
@@ -563,7 +193,7 @@ start(struct state *s)
 	    .dir = a->dir };
 	char path[PATH_ROOM];
 
-	s->feed.fd = s->out = s->err = -1;
+	s->out = s->err.fd = -1;
 	switch (a->src.kind) {
 	case SOURCE_EMPTY:
 		null = open_file("/dev/null", O_RDONLY, 0);
@@ -599,9 +229,9 @@ start(struct state *s)
 		close_fd(&out[0]);
 		close_fd(&err[0]);
 		if (got == EAGAIN || got == ENOMEM || got == ECANCELED) {
-			fail(a, FAIL_LOST, got, EXIT_TROUBLE);
+			feed_fail(a, FAIL_LOST, got, EXIT_TROUBLE);
 		} else {
-			fail(a, FAIL_EXEC, got,
+			feed_fail(a, FAIL_EXEC, got,
 			    got == ENOENT ? EXIT_NOCMD : EXIT_NOEXEC);
 			a->fail.final = true;
 		}
@@ -609,11 +239,11 @@ start(struct state *s)
 	}
 	s->feed.fd = in[1];
 	s->out = out[0];
-	s->err = err[0];
+	s->err.fd = err[0];
 	if (s->feed.fd != -1)
 		unblock(s->feed.fd);
 	unblock(s->out);
-	unblock(s->err);
+	unblock(s->err.fd);
 	return 0;
 trouble:
 	die_errno("cannot make the pipes of a task (ulimit -n?)");
@@ -644,7 +274,7 @@ look_at_exit(struct state *s)
 		return;
 	if (si.si_code == CLD_STOPPED) {
 		if (si.si_status == SIGTTIN || si.si_status == SIGTTOU) {
-			fail(s->a, FAIL_TTY, si.si_status, EXIT_KILLED);
+			feed_fail(s->a, FAIL_TTY, si.si_status, EXIT_KILLED);
 			s->a->fail.final = true;
 			stop_task(s);
 		}
@@ -665,8 +295,9 @@ check_limits(struct state *s)
 	const struct limits *l = s->a->limits;
 	int64_t now = clock_of(s->a), next = -1, left;
 
-	if (s->moved == 0)
+	if (s->moved == 0 || s->feed.moved)
 		s->moved = now;
+	s->feed.moved = false;
 #define LIMIT(at, action) do { \
 	left = (at) - now; \
 	if (left <= 0) { action; left = GRACE; } \
@@ -680,14 +311,14 @@ check_limits(struct state *s)
 	} else if (s->exited && s->out != -1 && s->kill_at == 0) {
 		/* Its exit alone does not end its output: something that it
 		 * started still holds it. */
-		LIMIT(s->exit_at + GRACE, { fail(s->a, FAIL_HELD, 0,
+		LIMIT(s->exit_at + GRACE, { feed_fail(s->a, FAIL_HELD, 0,
 		    EXIT_TASK); abandon_output(s); });
 	} else if (!s->exited && s->kill_at == 0) {
 		if (l->timeout > 0)
-			LIMIT(s->begun + l->timeout, { fail(s->a,
+			LIMIT(s->begun + l->timeout, { feed_fail(s->a,
 			    FAIL_TIMEOUT, 0, EXIT_TIMEOUT); stop_task(s); });
 		if (l->stall > 0)
-			LIMIT(s->moved + l->stall, { fail(s->a, FAIL_STALL,
+			LIMIT(s->moved + l->stall, { feed_fail(s->a, FAIL_STALL,
 			    0, EXIT_TIMEOUT); stop_task(s); });
 	}
 #undef LIMIT
@@ -720,8 +351,8 @@ turn(struct state *s)
 	if (s->out != -1)
 		p[out = n++] = (struct pollfd){ .fd = s->out,
 		    .events = POLLIN };
-	if (s->err != -1)
-		p[err = n++] = (struct pollfd){ .fd = s->err,
+	if (s->err.fd != -1)
+		p[err = n++] = (struct pollfd){ .fd = s->err.fd,
 		    .events = POLLIN };
 	if (a->abort_fd != -1 && !a->aborted)
 		p[order = n++] = (struct pollfd){ .fd = a->abort_fd,
@@ -736,12 +367,12 @@ turn(struct state *s)
 	if (out < 5 && p[out].revents != 0)
 		drain_stdout(s);
 	if (err < 5 && p[err].revents != 0)
-		drain_stderr(s, 256 * KiB);
+		chatter_drain(&s->err, 256 * KiB);
 	if (from < 5 && p[in].revents != 0) {
 		close_fd(&s->feed.fd);	/* nobody reads it any more */
 	} else if ((in < 5 && p[in].revents != 0) ||
 	    (from < 5 && p[from].revents != 0)) {
-		feed(s);
+		feed_task(&s->feed);
 		if (a->fail.kind == FAIL_INPUT)
 			stop_task(s);
 	}
@@ -756,17 +387,17 @@ judge(struct state *s)
 	struct buf why = {0};
 
 	if (WIFSIGNALED(s->status)) {
-		fail(a, FAIL_SIGNAL, WTERMSIG(s->status), EXIT_KILLED);
+		feed_fail(a, FAIL_SIGNAL, WTERMSIG(s->status), EXIT_KILLED);
 	} else if (!a->limits->ok[WEXITSTATUS(s->status)]) {
 		int code = WEXITSTATUS(s->status);
 
-		fail(a, FAIL_STATUS, code, code == EXIT_NOEXEC ||
+		feed_fail(a, FAIL_STATUS, code, code == EXIT_NOEXEC ||
 		    code == EXIT_NOCMD ? code : EXIT_TASK);
 		a->fail.final |= code == EXIT_NOEXEC || code == EXIT_NOCMD;
 		a->fail.silent = code == 1 && a->stats.out == 0 &&
-		    s->tail.len == 0;
+		    s->err.tail.len == 0;
 	} else if (a->limits->strict_input && a->stats.unread > 0) {
-		fail(a, FAIL_UNREAD, 0, EXIT_TASK);
+		feed_fail(a, FAIL_UNREAD, 0, EXIT_TASK);
 	} else if (a->fmt->pairs && !cutter_whole(&s->output, &why)) {
 		bad_output(s, &why);
 	}
@@ -784,15 +415,16 @@ attempt_run(struct attempt *a)
 	cutter_begin(&s.output, &s.pairs, 0);
 	if (a->sink.collect == NULL)
 		s.buf = xrealloc(NULL, CHUNK, 1);
-	s.feed.buf = xrealloc(NULL, CHUNK, 1);
+	feed_begin(&s.feed, a);
+	s.err.a = a;
 	if (start(&s) == -1)
 		goto out;
 	while (!s.exited || s.out != -1)
 		turn(&s);
-	count_unread(&s);
+	feed_unread(&s.feed);
 	close_fd(&s.feed.fd);
-	drain_stderr(&s, 16 * MiB);
-	end_stderr(&s);
+	chatter_drain(&s.err, 16 * MiB);
+	chatter_end(&s.err);
 	proc_kill_group(s.pid, SIGKILL);
 	while (waitpid(s.pid, &s.status, 0) == -1 && errno == EINTR)
 		;
@@ -804,8 +436,8 @@ attempt_run(struct attempt *a)
 	if (a->fail.kind == FAIL_NONE && a->sink.collect != NULL)
 		collect_end(a->sink.collect);
 out:
-	a->fail.tail = s.tail;
-	buf_free(&s.line);
+	a->fail.tail = s.err.tail;
+	feed_end(&s.feed);
+	buf_free(&s.err.line);
 	free(s.buf);
-	free(s.feed.buf);
 }

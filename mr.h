@@ -883,7 +883,7 @@ void scratch_remove(const char *path, int lock);
 bool scratch_is_empty(const char *path);
 char *scratch_find_reserved(const char *path);
 
-/* --------------------------------------------------------- attempt.c */
+/* ------------------------------------------------------------ feed.c */
 struct pause_clock {		/* ns; the driver's to write */
 	int64_t paused;		/* that the job has been stopped, all together */
 	int64_t since;		/* 0, or when it was stopped this time */
@@ -967,8 +967,37 @@ struct attempt {
 	struct failure fail;
 	bool aborted;
 };
+struct feed {
+	struct attempt *a;
+	int fd;			/* -1: closed, or not by us */
+	struct segment seg;
+	bool have_seg, ended;
+	bool copy;		/* splice does not work on this input */
+	unsigned char *buf;
+	size_t at, n;		/* of buf, to be written */
+	bool waiting;		/* for the segment, which is a pipe */
+	unsigned char last;	/* byte of such a segment, so far */
+	bool moved;		/* some bytes, since that was last asked */
+};
 size_t segment_lacks(const struct segment *, const struct form *,
     const unsigned char **);
+void feed_fail(struct attempt *, enum failure_kind, int code, int exit);
+void feed_begin(struct feed *, struct attempt *);
+void feed_task(struct feed *);
+void feed_unread(struct feed *);
+void feed_end(struct feed *);
+
+/* --------------------------------------------------------- chatter.c */
+struct chatter {
+	struct attempt *a;
+	int fd;			/* -1: closed */
+	struct buf line;	/* not yet whole */
+	struct buf tail;	/* the last lines */
+};
+void chatter_drain(struct chatter *, size_t limit);
+void chatter_end(struct chatter *);
+
+/* --------------------------------------------------------- attempt.c */
 void sink_put(const struct sink *, const void *, size_t);
 void attempt_run(struct attempt *);
 
@@ -1649,6 +1678,27 @@ void report_task(struct driver *, const struct task *,
     const struct reply_msg *, const char *result);
 void report_summary(const struct driver *);
 void report_write(const struct driver *, FILE *);
+
+/* --------------------------------------------------------- outcome.c */
+void outcome_fails(struct driver *, int status);
+void outcome_take(struct driver *, unsigned who);
+
+/* ------------------------------------------------------------ loop.c */
+void loop_begin(struct driver *);
+void loop_clean_up(void);
+_Noreturn void loop_output_died(const struct driver *);
+void loop_step(struct driver *);
+
+/* ---------------------------------------------------------- passes.c */
+void passes_run(struct driver *);
+
+/* ---------------------------------------------------------- phases.c */
+void phases_count(struct driver *);
+void phases_sample(struct driver *);
+void phases_map(struct driver *);
+void phases_flush(struct driver *);
+void phases_reduce(struct driver *);
+void phases_finish(struct driver *);
 
 /* ---------------------------------------------------------- driver.c */
 int driver_run(struct job *, struct plan_options *);

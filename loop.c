@@ -1,0 +1,177 @@
+/* loop.c - the driver's one loop: it waits for answers of workers, signals,
+ * a stream to read and an output to write.
+ *
+ * No data passes through the driver but a stream on its way into the spool
+ * and parts on their way out. */
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "mr.h"
+
+static struct driver *the_driver;	/* for clean-up at death */
+
+/* Leaves nothing behind: no process, no file that is not the output. */
+void
+loop_clean_up(void)
+{
+	struct driver *d = the_driver;
+
+	if (d == NULL)
+		return;
+	the_driver = NULL;
+	progress_end(&d->bar);
+	if (d->job->shared != NULL)
+		d->job->shared->stream = 0;
+	stream_close(d->stream);
+	d->stream = NULL;
+	if (d->w != NULL)
+		crew_stop(d);
+	output_free(d->out);
+	if (d->job->scratch != NULL)
+		scratch_remove(d->job->scratch, d->lock);
+	if (d->job->jobdir != NULL)
+		scratch_remove(d->job->jobdir->mine, -1);
+	if (d->begun_dir)
+		jobdir_end(d->job->jobdir, d->ending);
+}
+
+void
+loop_begin(struct driver *d)
+{
+	the_driver = d;
+	diag_at_death = loop_clean_up;
+}
+
+/* Ctrl-Z: the tasks stop, then mr; the time does not count. */
+static void
+pause_job(struct driver *d)
+{
+	int64_t from = now_ns(), spent;
+
+	progress_erase(&d->bar);
+	d->job->shared->clock.since = from;
+	for (unsigned i = 0; i < d->nw; i++)
+		if (d->w[i].pid > 0) {
+			kill(d->w[i].pid, SIGSTOP);
+			crew_signal(d, i, SIGSTOP);
+		}
+	proc_stop_self();
+	spent = now_ns() - from;
+	d->job->shared->clock.paused += spent;
+	d->job->shared->clock.since = 0;
+	d->bar.paused += spent;
+	if (d->deadline > 0)
+		d->deadline += spent;
+	for (unsigned i = 0; i < d->nw; i++)
+		if (d->w[i].pid > 0) {
+			crew_signal(d, i, SIGCONT);
+			kill(d->w[i].pid, SIGCONT);
+		}
+}
+
+static void
+look_at_signals(struct driver *d)
+{
+	int sig = proc_signal();
+
+	if (sig != 0) {
+		d->ending = 128 + (sig < 0 ? -sig : sig);
+		loop_clean_up();
+		proc_end_by(sig < 0 ? -sig : sig);
+	}
+	proc_take_child();
+	if (proc_take_stop())
+		pause_job(d);
+	if (proc_take_info())
+		progress_print(&d->bar, now_ns());
+}
+
+_Noreturn void
+loop_output_died(const struct driver *d)
+{
+	if (d->job->out == OUT_STDOUT)
+		die_errno("writing the output");
+	die_errno("%s: writing the output", d->job->outpath);
+}
+
+/* Output bytes go out; trouble with them ends the job. */
+static void
+pump(struct driver *d)
+{
+	int err;
+
+	if (output_pump(d->out) != -1)
+		return;
+	err = errno;
+	loop_clean_up();
+	if (err == EPIPE && !proc_started_ignored(SIGPIPE))
+		proc_end_by(SIGPIPE);
+	errno = err;
+	loop_output_died(d);
+}
+
+/* Waits for something and deals with it. */
+void
+loop_step(struct driver *d)
+{
+	struct pollfd p[2 + d->nw];
+	size_t n = 0, out, in;
+	int64_t now = now_ns(), next = progress_tick(&d->bar, now), wait = -1;
+	uint64_t moving = 0;
+
+	for (unsigned i = 0; i < d->nw; i++)
+		p[n++] = (struct pollfd){ .fd = d->w[i].pid > 0 ?
+		    d->w[i].sock : -1, .events = POLLIN };
+	out = n++;
+	p[out] = (struct pollfd){ .fd = d->job->out == OUT_STDOUT ?
+	    STDOUT_FILENO : -1 };
+	if (output_ready(d->out) && !d->hold) {
+		if (d->job->out == OUT_STDOUT)
+			p[out].events = POLLOUT;
+		else
+			wait = 0;
+	}
+	in = n++;
+	p[in] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	if (d->stream != NULL && d->disorder == NO_TASK &&
+	    d->stream_blocks < 2 * d->nw + 1 && !d->failed)
+		p[in].fd = stream_fd(d->stream);
+	if (d->cutting != NULL && !d->failed)
+		wait = 0;
+	if (next > 0 && wait != 0)
+		wait = next > now ? next - now : 0;
+	if (d->deadline > 0 && wait != 0 &&
+	    (wait < 0 || d->deadline - now < wait))
+		wait = d->deadline > now ? d->deadline - now : 0;
+	d->driver_ns += (uint64_t)(now - d->woke);
+	proc_poll(p, n, wait);
+	d->woke = now_ns();
+	look_at_signals(d);
+	for (unsigned i = 0; i < d->nw; i++)
+		moving += d->job->shared->worker[i].moved;
+	d->bar.moving = moving;
+	for (unsigned i = 0; i < d->nw; i++)
+		if (p[i].revents != 0 && d->w[i].pid > 0)
+			outcome_take(d, i);
+	if (p[in].revents != 0 && d->stream != NULL)
+		plan_read(d);
+	if (d->cutting != NULL && !d->failed)
+		plan_cut(d);
+	if (p[out].revents & POLLERR && !d->failed) {
+		/* Nobody reads any more: a write will say so. */
+		loop_clean_up();
+		if (!proc_started_ignored(SIGPIPE))
+			proc_end_by(SIGPIPE);
+		die("writing the output: nobody reads it any more");
+	}
+	if (output_ready(d->out) && !d->hold &&
+	    (d->job->out != OUT_STDOUT || p[out].revents & POLLOUT))
+		pump(d);
+	if (d->deadline > 0 && now_ns() >= d->deadline && !d->failed) {
+		say("the job ran longer than its --deadline");
+		outcome_fails(d, EXIT_TIMEOUT);
+	}
+}
