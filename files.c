@@ -53,7 +53,9 @@ add_file(struct input *in, const char *name, const struct stat *st,
 		in->files = xrealloc(in->files, in->cap, sizeof *in->files);
 	}
 	f = in->files + in->n++;
-	*f = (struct file){ .name = xstrdup(name), .stream = stream };
+	/* A name that is a record must mean the same where tasks run. */
+	*f = (struct file){ .name = in->names && ship_any() ?
+	    path_absolute(name) : xstrdup(name), .stream = stream };
 	if (stream) {
 		in->nstreams++;
 		if (in->decompress == DECOMPRESS_OWN)

@@ -69,6 +69,9 @@ a_script() {
 	[ "$(cat out/part-*)" = "$(printf 'record\nrecord')" ]
 	[ "$(cat out/file)" = file ]
 	[ -z "$(ls -A t)" ]
+	echo word >words
+	expect 0 mr run --ship words --names -m cat d/in ./words
+	printf '%s\n' "$PWD/d/in" "$PWD/./words" | cmp - ../out
 	# Without --ship names are as they were given, but for these two.
 	expect 0 mr run -T t -m '
 		[ "$MR_INPUT_FILE" = d/in ] || exit 9
