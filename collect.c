@@ -505,8 +505,7 @@ entry_text(const struct collect *c, const struct entry *e, size_t *len)
 	} else {
 		v = entry_value(c, e, len, &noval);
 	}
-	*len = key_length(&c->shape.fmt, v, *len);
-	return v;
+	return record_key(&c->shape.fmt, v, len);
 }
 
 /* Whether a sorted entry's key is another one than that before it. */
@@ -530,7 +529,7 @@ ask_parts(struct collect *c, struct entry *e, struct entry *tmp, size_t n)
 {
 	const struct shape *s = &c->shape;
 	struct partcmd *p = partcmd_new(c->store, s->part_cmd, s->nparts,
-	    s->fmt.delim);
+	    &s->fmt);
 	uint32_t *at = xzalloc((size_t)s->nparts + 1, sizeof *at), part = 0;
 	const unsigned char *key;
 	size_t len;

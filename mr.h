@@ -372,11 +372,15 @@ size_t record_batch(const struct format *, const unsigned char *, size_t len,
 size_t record_end(const struct format *, const unsigned char *, size_t len);
 void record_parse(const struct format *, const unsigned char *, size_t len,
     struct record *);
+void record_part(const struct format *, const void *, size_t,
+    unsigned char end, struct buf *);
 void record_put(const struct format *, const char *key, const char *value,
     struct buf *);
 bool record_may_end(const struct format *, const unsigned char *, size_t len);
 size_t record_frame(const struct format *);
 void record_whole(const struct format *, struct record *);
+const unsigned char *record_key(const struct format *, const unsigned char *,
+    size_t *len);
 size_t key_length(const struct format *, const unsigned char *, size_t len);
 int key_compare(const void *, size_t, const void *, size_t);
 
@@ -779,7 +783,7 @@ size_t run_index_find(const struct run_index *, const void *, size_t);
 /* --------------------------------------------------------- partcmd.c */
 struct partcmd;
 struct partcmd *partcmd_new(const struct store *, const char *line,
-    uint32_t nparts, unsigned char delim);
+    uint32_t nparts, const struct format *);
 void partcmd_key(struct partcmd *, const void *, size_t);
 void partcmd_run(struct partcmd *);
 uint32_t partcmd_next(struct partcmd *, const void *, size_t);

@@ -1,5 +1,6 @@
 /* partcmd.c - parts by a command: it reads keys, and prints the number of a
- * part for each.
+ * part for each.  Keys end as records do, or as pairs have their length before
+ * them.
  *
  * It is run once for the different keys of each run, before the run is
  * written.  Both of its ends are files, so it may keep its output back until
@@ -21,7 +22,7 @@ enum { BUFFER = 64 * KiB };
 struct partcmd {
 	const char *line;
 	uint32_t nparts;
-	unsigned char delim;
+	const struct format *fmt;
 	int in, out;		/* its ends */
 	uint64_t keys, numbers;
 	struct buf keep;	/* keys not yet written */
@@ -32,13 +33,13 @@ struct partcmd {
 
 struct partcmd *
 partcmd_new(const struct store *s, const char *line, uint32_t nparts,
-    unsigned char delim)
+    const struct format *fmt)
 {
 	struct partcmd *c = xzalloc(1, sizeof *c);
 	char number[16];
 
 	*c = (struct partcmd){ .line = line, .nparts = nparts,
-	    .delim = delim };
+	    .fmt = fmt };
 	c->in = store_open_temp(s->dir);
 	c->out = store_open_temp(s->dir);
 	if (c->in == -1 || c->out == -1)
@@ -61,8 +62,7 @@ flush(struct partcmd *c)
 void
 partcmd_key(struct partcmd *c, const void *key, size_t len)
 {
-	buf_put(&c->keep, key, len);
-	buf_put(&c->keep, &c->delim, 1);
+	record_part(c->fmt, key, len, c->fmt->delim, &c->keep);
 	c->keys++;
 	if (c->keep.len >= BUFFER)
 		flush(c);
@@ -118,7 +118,8 @@ partcmd_next(struct partcmd *c, const void *key, size_t len)
 	uint64_t x;
 	int byte;
 
-	while ((byte = next_byte(c)) != -1 && byte != '\n' && byte != c->delim) {
+	while ((byte = next_byte(c)) != -1 && byte != '\n' &&
+	    byte != c->fmt->delim) {
 		unsigned char b = (unsigned char)byte;
 
 		buf_put(&text, &b, 1);

@@ -1,9 +1,10 @@
-/* perkey.c - text in which equal keys stand together, a key at a time: what
- * the commands of --per-key read.
+/* perkey.c - records in which equal keys stand together, a key at a time:
+ * what the commands of --per-key read.
  *
- * The text comes from any source of an attempt, in pieces that may tear a
- * record anywhere.  Of a record only its key must fit into the window, so
- * values may have any length and a group any number of records.
+ * They come from any source of an attempt, in pieces that may tear a record
+ * anywhere.  Of a record only its key must fit into the window, so values may
+ * have any length and a group any number of records.  Of a pair, what a
+ * command reads is the value with its length before it.
  *
  * Life: perkey_new; then perkey_next to each key, and perkey_fill, which is
  * the source of its attempt, until it returns 0 or the command wants no more
@@ -20,12 +21,14 @@ struct perkey {
 	const struct format *fmt;
 	struct source src;
 	bool key_first;		/* the key itself is the first record */
-	struct buf key;		/* of the present group, with a delimiter */
-	size_t shown;		/* bytes of it that are given already */
+	struct buf key;		/* of the present group, */
+	struct buf first;	/* and as a record of its own, */
+	size_t shown;		/* of which so many bytes are given already */
 	unsigned char *win;
 	size_t at, n, cap;	/* win[at..n) is to be read */
 	bool ended;		/* the source has no more */
 	bool in_value;		/* else a record begins at win + at */
+	uint64_t left;		/* bytes of the value, if it is a pair's */
 };
 
 /* src is of the kind SOURCE_FILL. */
@@ -61,28 +64,42 @@ refill(struct perkey *k, struct buf *why)
 	return 0;
 }
 
-/* Finds the length of the key of the record at win + at.  1, 0 if there is
- * no record, -1 and why. */
-static int
-look(struct perkey *k, size_t *klen, struct buf *why)
+/* Whether the key of the record at p is there as a whole, and of a pair the
+ * length of its value. */
+static bool
+see_key(const struct perkey *k, const unsigned char *p, size_t len,
+    const unsigned char **key, size_t *klen)
 {
-	for (;;) {
-		const unsigned char *p = k->win + k->at, *nl;
-		size_t len = k->n - k->at;
+	const unsigned char *nl;
 
-		nl = len > 0 ? memchr(p, k->fmt->delim, len) : NULL;
-		if (nl != NULL)
-			len = (size_t)(nl - p);
-		if (len > 0 || nl != NULL) {
-			*klen = key_length(k->fmt, p, len);
-			if (nl != NULL || *klen < len || k->ended)
-				return 1;
-		}
+	*key = p;
+	if (k->fmt->pairs) {
+		if (len < 2 * PAIR_HEAD)
+			return false;
+		*klen = load_be32(p);
+		*key += PAIR_HEAD;
+		return *klen <= len - 2 * PAIR_HEAD;
+	}
+	nl = len > 0 ? memchr(p, k->fmt->delim, len) : NULL;
+	if (nl != NULL)
+		len = (size_t)(nl - p);
+	*klen = key_length(k->fmt, p, len);
+	return nl != NULL || *klen < len || (k->ended && len > 0);
+}
+
+/* Finds the key of the record at win + at.  1, 0 if there is no record, -1
+ * and why. */
+static int
+look(struct perkey *k, const unsigned char **key, size_t *klen,
+    struct buf *why)
+{
+	while (!see_key(k, k->win + k->at, k->n - k->at, key, klen)) {
 		if (k->ended)
 			return 0;
 		if (refill(k, why) == -1)
 			return -1;
 	}
+	return 1;
 }
 
 /* Begins the value of a record whose key has been looked at. */
@@ -90,13 +107,17 @@ static void
 enter_value(struct perkey *k, size_t klen)
 {
 	k->at += klen;
-	if (k->at < k->n && k->win[k->at] == k->fmt->sep &&
-	    k->fmt->sep != k->fmt->delim)
-		k->at++;
 	k->in_value = true;
+	if (k->fmt->pairs) {
+		k->at += PAIR_HEAD;
+		k->left = PAIR_HEAD + (uint64_t)load_be32(k->win + k->at);
+	} else if (k->at < k->n && k->win[k->at] == k->fmt->sep &&
+	    k->fmt->sep != k->fmt->delim) {
+		k->at++;
+	}
 }
 
-/* Copies of the value, and the delimiter behind it, what is in the window. */
+/* Copies of the value, and what belongs to it, what is in the window. */
 static size_t
 copy_value(struct perkey *k, unsigned char *out, size_t room)
 {
@@ -105,8 +126,12 @@ copy_value(struct perkey *k, unsigned char *out, size_t room)
 
 	if (n > room)
 		n = room;
-	nl = memchr(p, k->fmt->delim, n);
-	if (nl != NULL) {
+	if (k->fmt->pairs) {
+		if (n > k->left)
+			n = (size_t)k->left;
+		k->left -= n;
+		k->in_value = k->left > 0;
+	} else if ((nl = memchr(p, k->fmt->delim, n)) != NULL) {
 		n = (size_t)(nl - p) + 1;
 		k->in_value = false;
 	}
@@ -115,27 +140,28 @@ copy_value(struct perkey *k, unsigned char *out, size_t room)
 	return n;
 }
 
-/* The values of the present key, with their delimiters: a source's fill. */
+/* The values of the present key, as records: a source's fill. */
 ssize_t
 perkey_fill(void *arg, unsigned char *out, size_t cap, struct buf *why)
 {
 	struct perkey *k = arg;
+	const unsigned char *key;
 	size_t used = 0, klen;
 	int got;
 
-	if (k->shown < k->key.len) {
-		used = k->key.len - k->shown < cap ? k->key.len - k->shown :
-		    cap;
-		memcpy(out, k->key.p + k->shown, used);
+	if (k->shown < k->first.len) {
+		used = k->first.len - k->shown < cap ?
+		    k->first.len - k->shown : cap;
+		memcpy(out, k->first.p + k->shown, used);
 		k->shown += used;
 	}
 	while (used < cap) {
 		if (!k->in_value) {
-			got = look(k, &klen, why);
+			got = look(k, &key, &klen, why);
 			if (got < 0)
 				return -1;
-			if (got == 0 || klen != k->key.len - 1 ||
-			    memcmp(k->win + k->at, k->key.p, klen) != 0)
+			if (got == 0 || key_compare(key, klen, k->key.p,
+			    k->key.len) != 0)
 				break;
 			enter_value(k, klen);
 		}
@@ -157,7 +183,8 @@ perkey_fill(void *arg, unsigned char *out, size_t cap, struct buf *why)
 int
 perkey_next(struct perkey *k, struct buf *why)
 {
-	unsigned char *p = k->key.len > 0 ? xrealloc(NULL, WINDOW, 1) : NULL;
+	unsigned char *p = k->first.len > 0 ? xrealloc(NULL, WINDOW, 1) : NULL;
+	const unsigned char *key;
 	ssize_t n = 0;
 	size_t klen;
 	int got;
@@ -167,20 +194,21 @@ perkey_next(struct perkey *k, struct buf *why)
 	free(p);
 	if (n < 0)
 		return -1;
-	got = look(k, &klen, why);
+	got = look(k, &key, &klen, why);
 	if (got <= 0)
 		return got;
 	buf_reset(&k->key);
-	buf_put(&k->key, k->win + k->at, klen);
-	buf_put(&k->key, &k->fmt->delim, 1);
-	k->shown = k->key_first ? 0 : k->key.len;
+	buf_put(&k->key, key, klen);
+	buf_reset(&k->first);
+	record_part(k->fmt, key, klen, k->fmt->delim, &k->first);
+	k->shown = k->key_first ? 0 : k->first.len;
 	return 1;
 }
 
 const unsigned char *
 perkey_key(const struct perkey *k, size_t *len)
 {
-	*len = k->key.len - 1;
+	*len = k->key.len;
 	return k->key.p;
 }
 
@@ -190,6 +218,7 @@ perkey_free(struct perkey *k)
 	if (k == NULL)
 		return;
 	buf_free(&k->key);
+	buf_free(&k->first);
 	free(k->win);
 	free(k);
 }

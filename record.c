@@ -161,16 +161,18 @@ record_parse(const struct format *f, const unsigned char *p, size_t len,
 	r->vlen = (uint32_t)(p + len - r->val);
 }
 
-static void
-put_part(const struct format *f, const char *s, unsigned char end,
-    struct buf *b)
+/* Appends a key or a value: with the byte that ends it, or of a pair with
+ * its length before it. */
+void
+record_part(const struct format *f, const void *p, size_t len,
+    unsigned char end, struct buf *b)
 {
 	unsigned char head[PAIR_HEAD];
 
-	store_be32(head, (uint32_t)strlen(s));
+	store_be32(head, (uint32_t)len);
 	if (f->pairs)
 		buf_put(b, head, PAIR_HEAD);
-	buf_str(b, s);
+	buf_put(b, p, len);
 	if (!f->pairs)
 		buf_put(b, &end, 1);
 }
@@ -181,9 +183,11 @@ void
 record_put(const struct format *f, const char *key, const char *value,
     struct buf *b)
 {
-	put_part(f, key, value == NULL ? f->delim : '\t', b);
-	if (value != NULL || f->pairs)
-		put_part(f, value == NULL ? "" : value, f->delim, b);
+	record_part(f, key, strlen(key), value == NULL ? f->delim : '\t', b);
+	if (value == NULL && f->pairs)
+		value = "";
+	if (value != NULL)
+		record_part(f, value, strlen(value), f->delim, b);
 }
 
 /* Whether what ends in p[0..len) can end a record.  If not, the bytes that
@@ -210,6 +214,14 @@ record_whole(const struct format *f, struct record *r)
 	r->val = r->key - (f->pairs ? PAIR_HEAD : 0);
 	r->vlen = (uint32_t)(end - r->val);
 	r->noval = false;
+}
+
+/* The key of a record that record_whole has made a value, of *len bytes. */
+const unsigned char *
+record_key(const struct format *f, const unsigned char *p, size_t *len)
+{
+	*len = f->pairs ? load_be32(p) : key_length(f, p, *len);
+	return f->pairs ? p + PAIR_HEAD : p;
 }
 
 /* Unsigned bytes; a key that is a prefix of another comes first. */

@@ -310,9 +310,10 @@ void
 setup_io(struct setup *s)
 {
 	static const struct { int id; const char *name; } text[] = {
-		{ O_KEY, "-k" }, { O_ZERO, "-z" }, { O_SEP, "-t" }, { O_FIELDS, "--key-fields" },
-		{ O_LINES, "-L" }, { O_RECSTART, "--recstart" },
-		{ O_RECEND, "--recend" }, { O_HEADER, "--header" },
+		{ O_KEY, "-k" }, { O_ZERO, "-z" }, { O_SEP, "-t" },
+		{ O_FIELDS, "--key-fields" }, { O_LINES, "-L" },
+		{ O_RECSTART, "--recstart" }, { O_RECEND, "--recend" },
+		{ O_HEADER, "--header" },
 	};
 
 	if (!s->job.shape.fmt.pairs)
@@ -320,10 +321,10 @@ setup_io(struct setup *s)
 	for (size_t i = 0; i < sizeof text / sizeof *text; i++)
 		setup_needs(s, text[i].id, text[i].name,
 		    "lines (it is --io rawbytes)");
-	if (s->given[O_PER_KEY])
-		refuse("--per-key and --io rawbytes exclude each other");
 	if (s->given[O_AGG])
-		refuse("--agg and --io rawbytes exclude each other");
+		refuse("--agg and --io rawbytes exclude each other: its "
+		    "operations are on fields of text (mr convert makes "
+		    "pairs text)");
 	s->job.form.kind = FORM_PAIRS;
 }
 
@@ -387,8 +388,6 @@ setup_partition(struct setup *s)
 		return;
 	if (strspn(how, " \t\n") == strlen(how))
 		refuse("--partition needs range, hash or a command");
-	if (shape->fmt.pairs)
-		refuse("--partition CMD and --io rawbytes exclude each other");
 	shape->part_cmd = how;
 }
 

@@ -3,52 +3,7 @@
 # shellcheck disable=SC2016 # the commands expand their variables themselves
 load helper
 load failure
-
-# pairs SEED N: N pairs of any bytes in the file pairs, and in sorted as they
-# stand in key order; keys repeat, and few values are long.
-pairs() {
-	needs python3
-	python3 - "$@" <<-'EOF2'
-		import random, struct, sys
-		r = random.Random(int(sys.argv[1]))
-		odd = b"\\\t\n\0ax7"
-
-		def some(most):
-		    n = r.randint(0, most)
-		    return bytes(r.choice(odd) for _ in range(n)) if r.random() < .5 \
-		        else r.randbytes(n)
-
-		def pair(k, v):
-		    return struct.pack(">I", len(k)) + k + struct.pack(">I", len(v)) + v
-
-		keys = [some(6) for _ in range(50)]
-		v = [(r.choice(keys) if r.random() < .7 else some(12),
-		      r.randbytes(200000) if r.random() < .001 else some(30))
-		     for _ in range(int(sys.argv[2]))]
-		open("pairs", "wb").write(b"".join(pair(*x) for x in v))
-		v.sort(key=lambda x: x[0])
-		open("sorted", "wb").write(b"".join(pair(*x) for x in v))
-	EOF2
-}
-
-# A map command in Python that turns values round, pair by pair.
-reverse='python3 -c "
-import struct, sys
-f, out = sys.stdin.buffer, sys.stdout.buffer
-while h := f.read(4):
-    k = f.read(*struct.unpack(\">I\", h))
-    n = f.read(4)
-    v = f.read(*struct.unpack(\">I\", n))
-    out.write(h + k + n + v[::-1])
-"'
-
-# raw: pairs from words, key and value in turn.
-raw() {
-	for word in "$@"; do
-		# shellcheck disable=SC2059
-		printf "\\0\\0\\0\\$(printf %03o "${#word}")%s" "$word"
-	done
-}
+load pairs
 
 # ------------------------------------------------------------------- jobs
 
@@ -382,8 +337,8 @@ for i in range(3000):
 		refused "${o%% *} has no effect without lines" \
 			mr run --io rawbytes $o -m 'touch ran' in
 	done
-	refused 'per-key and --io rawbytes exclude' \
-		mr run --io rawbytes --per-key -r 'touch ran' in
+	refused 'agg and --io rawbytes exclude each other: .*fields of text' \
+		mr run --io rawbytes --agg count in
 	refused 'from what to what' mr convert in
 	refused 'from what to what' mr convert --from text --to text in
 	refused 'may stand in escapes' \
