@@ -339,6 +339,7 @@ def only_pairs(rng, job):
             ("--whole-file", "--nonempty", "--ok-exit", "--recursive",
              "--decompress", "--partition"))]
     job.partition = ""
+    job.parts = job.parts if job.reducer else 0
     job.listed = False
     make_pairs(rng, job, [Source(rng, ALPHABETS[rng.choice(tuple(ALPHABETS))],
                                  b"") for _ in "kv"])
@@ -398,7 +399,7 @@ def make_run(rng, job, total, text, big, maponly):
     x = rng.random()
     if x < 0.08 and not {"--whole-file", "--nonempty"} & {w[0] for w in o}:
         job.sample = rng.choice(("0.5%", "10%", "50%", "99.9%", "100%", "1",
-                                 "7", "100", "100000"))
+                                 "7", "100", "5000"))
         job.seed = rng.choice((0, 1, 2, 2 ** 64 - 1))
     elif x < 0.13:
         generated(rng, job)
