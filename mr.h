@@ -251,6 +251,7 @@ enum {
 	OPT_FREE = 4,		/* always */
 	OPT_FREE_MAP = 8,	/* as long as no map is committed */
 	OPT_FREE_REDUCE = 16,	/* as long as no part is */
+	OPT_JOINED = 32,	/* the next one shares its line of --help */
 };
 struct opt {
 	int id;			/* not 0; what opt_next returns */
@@ -1775,10 +1776,9 @@ enum {				/* ids of options that several share */
     "exit statuses that are success too, e.g. 1", 0 }, \
     { O_RETRIES, 0, "retries", "N", \
     "attempts of a task after the first (default 0)", OPT_FREE }, \
-    { O_TIMEOUT, 0, "timeout", "TIME", \
-    "limit of an attempt: 90s, 10m, 2h", OPT_FREE }, \
+    { O_TIMEOUT, 0, "timeout", "TIME", "", OPT_FREE | OPT_JOINED }, \
     { O_STALL, 0, "stall", "TIME", \
-    "limit of an attempt that moves no byte", OPT_FREE }, \
+    "limits of an attempt (10m), of its silence", OPT_FREE }, \
     OPT_DEADLINE, \
     { O_TASK_MEMORY, 0, "task-memory", "SIZE", \
     "memory limit of each process of a task", OPT_FREE }, \

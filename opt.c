@@ -302,30 +302,40 @@ opt_next(struct optscan *s)
 	return -1;
 }
 
+/* An option as it stands in --help. */
+static void
+put_option(const struct opt *o, struct buf *b)
+{
+	if (o->letter != 0)
+		buf_printf(b, "-%c%s", o->letter, o->name != NULL ? ", " : "");
+	if (o->name != NULL)
+		buf_printf(b, "--%s", o->name);
+	if (o->arg != NULL)
+		buf_printf(b, o->flags & OPT_OPTIONAL ? "[=%s]" : " %s",
+		    o->arg);
+}
+
 void
 opt_help(const struct cmd *c, FILE *fp)
 {
+	struct buf left = {0};
+
 	fprintf(fp, "usage: mr %s %s\n", c->name, c->operands);
 	if (c->summary != NULL)
 		fprintf(fp, "%s\n", c->summary);
 	for (const struct opt *o = c->opts; o->id != 0; o++) {
-		char left[64];
-		int n;
-
 		if (o->help == NULL)
 			continue;
-		n = o->letter != 0 ?
-		    snprintf(left, sizeof left, "-%c%s", o->letter,
-		    o->name != NULL ? ", " : "") :
-		    snprintf(left, sizeof left, "    ");
-		if (o->name != NULL)
-			n += snprintf(left + n, sizeof left - (size_t)n,
-			    "--%s", o->name);
-		if (o->arg != NULL)
-			snprintf(left + n, sizeof left - (size_t)n,
-			    o->flags & OPT_OPTIONAL ? "[=%s]" : " %s", o->arg);
-		fprintf(fp, "  %-27s %s\n", left, o->help);
+		buf_printf(&left, "%s", left.len > 0 ? ", " : o->letter == 0 ?
+		    "    " : "");
+		put_option(o, &left);
+		if (o->flags & OPT_JOINED)
+			continue;
+		fprintf(fp, "  %-27.*s %s%s\n", (int)left.len, left.p,
+		    left.len > 27 ? " " : "", o->help);
+		buf_reset(&left);
 	}
+	buf_free(&left);
 	if (c->examples != NULL)
 		fputs(c->examples, fp);
 }

@@ -12,18 +12,22 @@ subcommands() {
 		sort -u
 }
 
+# Options that share a line stand alone.
+unjoin=':a; s/^(      --[^ ]+( [A-Z:|%]+)?), --/\1\n      --/; ta'
+
 # of_help SUB: the options that --help lists, as lines "-j --jobs ARG" or
 # "- --pack -".
 of_help() {
-	mr "$1" --help | awk '/^  (-|    --)/ {
+	mr "$1" --help | sed -E "$unjoin" | awk '/^  (-|    --)/ {
 		letter = "-"
 		if ($1 ~ /^-.,$/) {
 			letter = substr($1, 1, 2)
 			$1 = ""
 			$0 = $0
 		}
-		split($1, name, "[")
-		print letter, name[1], $2 ~ /^[A-Z][][A-Z=:|%]*$/ ? "ARG" : "-"
+		n = split($1, name, "[")
+		print letter, name[1],
+		    (n > 1 || $2 ~ /^[A-Z][][A-Z=:|%]*$/ ? "ARG" : "-")
 	}'
 }
 

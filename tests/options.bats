@@ -8,7 +8,9 @@ subcommands='run map sort shuffle reduce agg convert'
 
 # names_of SUB: its long options, without their dashes.
 names_of() {
-	mr "$1" --help | sed -nE 's/^  (-.,|   ) --([a-z0-9-]+).*/\2/p'
+	mr "$1" --help |
+		sed -E ':a; s/^(      --[^ ]+( [A-Z:|%]+)?), --/\1\n      --/; ta' |
+		sed -nE 's/^  (-.,|   ) --([a-z0-9-]+).*/\2/p'
 }
 
 letters_of() {
