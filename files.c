@@ -89,7 +89,7 @@ add_plain(struct input *in, const char *name, const struct stat *st)
 	ssize_t n = 0;
 	int fd;
 
-	if (in->names) {
+	if (in->unread) {
 		add_name(in, name);
 		return;
 	}
@@ -207,7 +207,7 @@ files_add(struct input *in, const char *name)
 		complain(in, name, strerror(errno));
 	} else if (S_ISREG(st.st_mode)) {
 		add_plain(in, name, &st);
-	} else if (in->names && !S_ISDIR(st.st_mode)) {
+	} else if (in->unread && !S_ISDIR(st.st_mode)) {
 		add_name(in, name);
 	} else if (faccessat(AT_FDCWD, name, R_OK, AT_EACCESS) == -1) {
 		complain(in, name, strerror(errno));
@@ -296,14 +296,23 @@ files_check(struct input *in)
 	    in->nerrors == 1 ? "" : "s");
 }
 
-/* Names that are to be records must not hold what ends one. */
+/* Names that are to be records must not hold what ends one, and files be no
+ * longer than a record may be. */
 void
-files_check_names(struct input *in, unsigned char end)
+files_check_names(struct input *in, const struct format *f)
 {
-	for (size_t i = 0; i < in->n; i++)
-		if (strchr(in->files[i].name, end) != NULL && end != '\0')
-			complain(in, in->files[i].name, "its name is no record "
-			    "(-z allows newlines)");
+	for (size_t i = 0; i < in->n; i++) {
+		const struct file *file = in->files + i;
+
+		if (!f->pairs && f->delim != '\0' &&
+		    strchr(file->name, f->delim) != NULL)
+			complain(in, file->name, "its name is no record (-z "
+			    "allows newlines)");
+		if (!in->unread && file->codec == 0 &&
+		    file->size > RECORD_MOST - PATH_ROOM)
+			complain(in, file->name, "has 2 GiB or more, too much "
+			    "for a pair");
+	}
 }
 
 /* Has all that is compressed read by the driver, one after the other, where

@@ -28,7 +28,9 @@ copy_split(struct worker *w, struct reader *r, struct sink *sink,
 		harvest_alive(w);
 		if (sink->collect != NULL)
 			p = collect_room(sink->collect, &room);
-		n = w->job->sample.kind != SAMPLE_ALL ?
+		n = w->job->file_pairs ?
+		    named_fill(&w->named, p, room, &reply->fail.text) :
+		    w->job->sample.kind != SAMPLE_ALL ?
 		    reader_sampled(r, p, room, &reply->fail.text) :
 		    reader_read(r, p, room, &reply->fail.text);
 		if (n > 0 && sink->collect != NULL)
@@ -147,6 +149,10 @@ map_source(struct worker *w, struct attempt *a, struct reader *r)
 
 	if (r->split.empty) {
 		a->src.kind = SOURCE_EMPTY;
+	} else if (job->file_pairs) {
+		a->src.kind = SOURCE_FILL;
+		a->src.fill = named_fill;
+		a->src.arg = &w->named;
 	} else if (taskcmd_each_key(job, TASK_MAP)) {
 		a->src.kind = SOURCE_FILL;
 		a->src.fill = job->check_order ? reader_checked : fill_reader;
@@ -273,6 +279,7 @@ maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 	if (ok && !r.nothing && (r.split.len > 0 || r.split.empty ||
 	    r.split.nfiles > 1 || r.split.whole)) {
 		w->mapping = true;
+		named_begin(&w->named, &r);
 		if (job->map.argv != NULL)
 			ok = map_attempt(w, t, &r, &sink, &reply);
 		else if (job->agg != NULL && !sorts)

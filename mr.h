@@ -616,7 +616,8 @@ struct input {
 	struct buf errors;	/* what could not be read, a line each */
 	size_t nerrors;
 	bool recursive;
-	bool names;		/* nothing is opened: only names count */
+	bool names;		/* names of files are in the records */
+	bool unread;		/* and nothing else: none is opened */
 	enum decompress decompress;
 	struct decoder decoder;	/* of DECOMPRESS_OWN */
 	bool as_streams;	/* plain files are read like pipes */
@@ -625,7 +626,7 @@ void files_add(struct input *, const char *name);
 void files_list(struct input *, const char *option, const char *path,
     char end);
 void files_check(struct input *);
-void files_check_names(struct input *, unsigned char end);
+void files_check_names(struct input *, const struct format *);
 void files_unpack_in_order(struct input *);
 const struct decoder *file_decoder(const struct input *, const struct file *);
 bool file_is_looked_at(const struct input *, const struct file *);
@@ -1102,6 +1103,7 @@ struct job {
 	const struct aggspec *agg;	/* the built-in reducer, or NULL */
 	bool per_key, key_on_stdin;
 	bool whole_file, pack;
+	bool file_pairs;		/* records are files, name and bytes */
 	bool unique;
 	bool tag;
 	unsigned reducers;		/* 0: not known yet */
@@ -1178,6 +1180,8 @@ int reader_open(struct reader *, const struct job *, const struct split *,
     char *const *envp, int abort_fd, struct buf *why);
 int reader_check(struct reader *, struct buf *why);
 int reader_segment(void *, struct segment *, struct buf *why);
+ssize_t reader_piece(struct reader *, unsigned char *, size_t,
+    struct buf *why);
 ssize_t reader_read(struct reader *, unsigned char *, size_t,
     struct buf *why);
 ssize_t reader_checked(void *, unsigned char *, size_t, struct buf *why);
@@ -1186,6 +1190,19 @@ ssize_t reader_sampled(void *, unsigned char *, size_t, struct buf *why);
 int reader_record(struct reader *, struct found *, struct buf *why);
 void reader_after(struct reader *, const void *, size_t);
 void reader_close(struct reader *);
+
+/* ----------------------------------------------------------- named.c */
+struct named {
+	struct reader *r;
+	struct buf head;	/* of the present pair, up to its value; */
+	size_t given;		/* so much of it is given already */
+	uint64_t left;		/* bytes of the value that are not */
+	bool spooled;		/* they are in a place of spool */
+	struct store spool;
+	struct place at;
+};
+void named_begin(struct named *, struct reader *);
+ssize_t named_fill(void *, unsigned char *, size_t, struct buf *why);
 
 /* --------------------------------------------------------- taskenv.c */
 struct task_name {
@@ -1309,6 +1326,7 @@ struct worker {
 	struct counters counters;	/* of the present attempt */
 	struct taskenv env;
 	struct store made;	/* input that was generated, of one task */
+	struct named named;	/* or files, as pairs */
 };
 int message_send(int fd, const void *, size_t, const void *payload, size_t);
 int message_recv(int fd, void *, size_t);

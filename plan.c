@@ -299,6 +299,26 @@ plan_packed(struct driver *d)
 		    .exact = true });
 }
 
+/* Files that are records: up to a block of them, or so many, together. */
+static void
+plan_records(struct driver *d)
+{
+	const struct input *in = &d->job->input;
+	uint64_t most = d->job->form.records, sum = 0;
+	uint32_t first = (uint32_t)d->file, n = 0;
+
+	for (; d->file < in->n && !in->files[d->file].stream; d->file++, n++) {
+		uint64_t size = in->files[d->file].size;
+
+		if (most > 0 ? n == most : n > 0 && sum + size > d->block)
+			break;
+		sum += size;
+	}
+	plan_add(d, &(struct split){ .file = first, .nfiles = n, .len = sum,
+	    .exact = true, .whole = true });
+	note_many(d);
+}
+
 static void
 tell_tty(void)
 {
@@ -329,6 +349,8 @@ plan_generated(struct driver *d)
 void
 plan_more(struct driver *d)
 {
+	static const struct form bytes = { .kind = FORM_LINES,
+	    .delim = '\n', .lines = 1 };
 	struct job *job = d->job;
 
 	plan_generated(d);
@@ -341,7 +363,7 @@ plan_more(struct driver *d)
 				tell_tty();
 			buf_reset(&d->before);
 			d->stream = stream_open(f->name, &job->shape.fmt,
-			    &job->form,
+			    job->file_pairs ? &bytes : &job->form,
 			    job->stores + d->nw, (uint16_t)d->nw,
 			    d->po->block != 0 ? d->po->block :
 			    block_least(job) < d->stream_block_size ?
@@ -355,8 +377,8 @@ plan_more(struct driver *d)
 			d->stream_bytes = 0;
 			return;
 		}
-		if (job->pack) {
-			plan_packed(d);
+		if (job->pack || job->file_pairs) {
+			(job->pack ? plan_packed : plan_records)(d);
 			continue;
 		}
 		if (job->whole_file)
@@ -413,7 +435,7 @@ plan_read(struct driver *d)
 {
 	const char *name = d->job->input.files[d->file].name;
 	struct buf why = {0};
-	struct split s;
+	struct split s = {0};
 	int got = stream_read(d->stream, &s, &d->before, &why);
 
 	d->job->shared->stream = (int32_t)stream_group(d->stream);
@@ -422,7 +444,10 @@ plan_read(struct driver *d)
 	if (got == -3)
 		die("%s: %.*s", strcmp(name, "-") == 0 ? "standard input" :
 		    name, (int)why.len, why.p);
-	if (s.len > 0)
+	if (s.len == 0 && got == -1 && d->job->file_pairs)
+		s = (struct split){ .nfiles = 1, .stream = true,
+		    .exact = true, .whole = true };
+	if (s.len > 0 || s.whole)
 		add_block(d, &s);
 	while (got == 1 && stream_next(d->stream, &s))
 		add_block(d, &s);

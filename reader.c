@@ -117,6 +117,30 @@ read_feeder(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 	return n;
 }
 
+/* Reads up to cap bytes of the present segment.  0 at its end, -1 with the
+ * reason. */
+ssize_t
+reader_piece(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
+{
+	struct segment *s = &r->seg;
+	ssize_t n;
+
+	if (s->pipe)
+		return read_feeder(r, p, cap, why);
+	if (cap > s->end - s->off)
+		cap = (size_t)(s->end - s->off);
+	if (cap == 0)
+		return 0;
+	n = pread_full(s->fd, p, cap, s->off);
+	if (n <= 0) {
+		buf_str(why, n == 0 ? "it ended before its planned size" :
+		    strerror(errno));
+		return -1;
+	}
+	s->off += (uint64_t)n;
+	return n;
+}
+
 /* What the segment, which was a pipe, still lacks. */
 static size_t
 feeder_lacks(struct reader *r)
@@ -314,24 +338,13 @@ reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 				return got;
 			r->in_segment = true;
 		}
-		if (s->pipe && (n = read_feeder(r, p, cap, why)) != 0)
+		n = reader_piece(r, p, cap, why);
+		if (n != 0)
 			return n;
-		if (s->off < s->end)
-			break;
 		r->in_segment = false;
 		r->nlacks = s->pipe ? feeder_lacks(r) :
 		    segment_lacks(s, &r->job->form, &r->lacks);
 	}
-	if (cap > s->end - s->off)
-		cap = (size_t)(s->end - s->off);
-	n = pread_full(s->fd, p, cap, s->off);
-	if (n <= 0) {
-		buf_str(why, n == 0 ? "it ended before its planned size" :
-		    strerror(errno));
-		return -1;
-	}
-	s->off += (uint64_t)n;
-	return n;
 }
 
 /* Whether the segment may have more than the window. */
@@ -345,7 +358,6 @@ has_more(const struct reader *r)
 static int
 read_on(struct reader *r, struct buf *why)
 {
-	struct segment *s = &r->seg;
 	size_t want;
 	ssize_t n;
 
@@ -359,23 +371,10 @@ read_on(struct reader *r, struct buf *why)
 		r->win = xrealloc(r->win, r->cap, 1);
 	}
 	want = r->cap - r->n - FORM_MOST;	/* for what may be lacking */
-	if (s->pipe) {
-		n = read_feeder(r, r->win + r->n, want, why);
-		r->drained = n == 0;
-		r->n += n > 0 ? (size_t)n : 0;
-		return n < 0 ? -1 : 0;
-	}
-	if (want > s->end - s->off)
-		want = (size_t)(s->end - s->off);
-	n = pread_full(s->fd, r->win + r->n, want, s->off);
-	if (n <= 0) {
-		buf_str(why, n == 0 ? "it ended before its planned size" :
-		    strerror(errno));
-		return -1;
-	}
-	s->off += (uint64_t)n;
-	r->n += (size_t)n;
-	return 0;
+	n = reader_piece(r, r->win + r->n, want, why);
+	r->drained = n == 0;
+	r->n += n > 0 ? (size_t)n : 0;
+	return n < 0 ? -1 : 0;
 }
 
 /* Where the record ends that begins the rest of the window, as bytes of it;

@@ -134,10 +134,10 @@ check_effects(const struct setup *s)
 		refuse("-o FILE and -O DIR exclude each other");
 	if (job->whole_file && job->pack)
 		refuse("--whole-file and --pack exclude each other");
-	if (job->whole_file)
+	if (job->whole_file && !job->file_pairs)
 		setup_needs(s, O_BLOCK, "--block-size",
 		    "splits (--whole-file makes none)");
-	if (job->map.argv == NULL && job->whole_file)
+	if (job->map.argv == NULL && job->whole_file && !job->file_pairs)
 		refuse("--whole-file has no effect without -m CMD");
 	if (job->map.argv == NULL && job->reduce.argv == NULL &&
 	    job->finish.argv == NULL)
@@ -216,7 +216,23 @@ take_generated(struct setup *s, int id, const struct optscan *o)
 	else if (!generate_range(g, o->value))
 		refuse("--range %s: must be A:B, two whole numbers, A not "
 		    "above B", o->value);
-	s->job.input.names = kind == GENERATE_NAMES;
+	s->job.input.names = s->job.input.unread = kind == GENERATE_NAMES;
+}
+
+/* --names and --whole-file together: pairs of the one and the other. */
+static void
+join_names(struct setup *s)
+{
+	struct job *job = &s->job;
+
+	if (!job->input.names || !job->whole_file)
+		return;
+	if (!job->shape.fmt.pairs)
+		refuse("--names and --whole-file together need --io rawbytes: "
+		    "their records are pairs of a name and a file's bytes");
+	job->made.kind = GENERATE_NONE;
+	job->input.unread = false;
+	job->file_pairs = true;
 }
 
 static void
@@ -304,6 +320,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 		}
 	s.job.kind = s.job.reduce.argv != NULL || s.agg != NULL ? JOB_SORT :
 	    JOB_MAP;
+	join_names(&s);
 	check_effects(&s);
 	check_checking(&s);
 	check_generated(&s, &o);
@@ -322,7 +339,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 		return status;
 	if (s.job.made.kind == GENERATE_NONE || s.job.input.names)
 		setup_input(&s, o.operands, o.noperands);
-	if (s.job.input.names)
+	if (s.job.input.unread)
 		s.job.made.n = s.job.input.n;
 	return setup_run(&s);
 }

@@ -342,7 +342,8 @@ setup_form(struct setup *s)
 
 	setup_io(s);
 	for (size_t i = 0; i < sizeof cutting / sizeof *cutting; i++) {
-		if (job->whole_file)
+		if (job->whole_file && (cutting[i].id != O_RECORDS ||
+		    !job->file_pairs))
 			setup_needs(s, cutting[i].id, cutting[i].name,
 			    "splits (--whole-file makes none)");
 		if (job->map.argv == NULL &&
@@ -463,9 +464,10 @@ setup_input(struct setup *s, char *const *names, int n)
 	else if (n == 0 && s->ninputs == 0)
 		files_add(in, "-");
 	if (in->names)
-		files_check_names(in, s->job.shape.fmt.delim);
+		files_check_names(in, &s->job.shape.fmt);
 	files_check(in);
-	if (!form_is_plain(&s->job.form) || s->job.form.header != HEADER_NONE)
+	if (!s->job.whole_file && (!form_is_plain(&s->job.form) ||
+	    s->job.form.header != HEADER_NONE))
 		files_unpack_in_order(in);
 	if (in->recursive && in->ndirs == 0)
 		refuse("--recursive has no effect without a directory");

@@ -198,7 +198,8 @@ taskenv_set(struct taskenv *e, const struct task_name *t,
 		add(e, &n, xasprintf("MR_PARTITION=%lu", number));
 	if (!t->later && s->generated)
 		add_generated(e, &n, s);
-	else if (!t->later && !job->pack && !s->empty)
+	else if (!t->later && !job->pack && !job->file_pairs &&
+	    !s->empty)
 		add_input(e, &n, s);
 	add(e, &n, xasprintf("TMPDIR=%s", e->tmpdir));
 	add(e, &n, xasprintf("MR_OUTPUT_DIR=%s", e->outdir));
