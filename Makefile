@@ -21,7 +21,7 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
 
 OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o driver.o \
        phases.o passes.o loop.o outcome.o report.o parts.o plan.o crew.o \
-       output.o agg.o fold.o cell.o aggspec.o exact.o wide.o num.o \
+       output.o agg.o fold.o cell.o tally.o aggspec.o exact.o wide.o num.o \
        progress.o cuts.o stream.o check.o trial.o lines.o unpack.o worker.o \
        redtask.o mergetask.o maptask.o made.o taskcmd.o harvest.o reply.o \
        sorted.o combine.o taskenv.o named.o reader.o perkey.o attempt.o chatter.o \

@@ -204,6 +204,21 @@ by_number(const void *a, const void *b)
 	return ((*x)->number > (*y)->number) - ((*x)->number < (*y)->number);
 }
 
+/* Whether a tally can hold slots that are all numbers: none of a field of the
+ * key, and fields that cannot be cut within a number. */
+static bool
+may_tally(const struct aggspec *a)
+{
+	unsigned char sep = a->fmt.sep;
+
+	for (uint32_t i = 0; i < a->nfields; i++)
+		if (a->fields[i].number <= a->fmt.fields &&
+		    a->fields[i].numeric)
+			return false;
+	return a->nslots <= TALLY_MOST && a->nfields <= TALLY_MOST &&
+	    a->fmt.fields > 0 && (sep < '0' || sep > '9') && sep != '-';
+}
+
 /* Says where slots stand among the cells of a key, behind the number of its
  * records, and in what order fields are met in a record. */
 static void
@@ -221,6 +236,10 @@ lay_out(struct aggspec *a)
 		    sizeof(struct exact);
 		lists |= list;
 	}
+	a->tallies = !lists && may_tally(a);
+	a->lone_sum = a->tallies && a->nslots == 1 && a->nfields == 1 &&
+	    a->slots[0].keep == KEEP_SUM &&
+	    a->fields[0].number == a->fmt.fields + 1;
 	a->plenty = lists ? SIZE_MAX : a->nslots * EXACT_MOST;
 	a->order = xzalloc(a->nfields, sizeof *a->order);
 	for (uint32_t i = 0; i < a->nfields; i++)

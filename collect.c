@@ -24,9 +24,12 @@
  * not.  Tasks that follow each other in the input share a buffer and so a
  * run; the worker flushes where they do not.
  *
- * With a built-in reducer a group has cells (cell.c) in place of values; a
- * record without a group has its saved cells as its value; and in a run all
- * of a key is one item.  A record that is not right is noted and left out.
+ * With a built-in reducer a key has a tally (tally.c) where that is enough,
+ * or else a group with cells (cell.c) in place of values; a record without
+ * either has its saved cells as its value; and in a run all of a key is one
+ * item.  An attempt has tallies of its own for the keys of earlier tasks, and
+ * they are added to those when it is committed.  A record that is not right
+ * is noted and left out.
  *
  * Life: collect_new; for each attempt collect_begin, then collect_room and
  * collect_filled as long as there is output, collect_end, and
@@ -67,8 +70,17 @@ _Static_assert(sizeof(struct group) == GROUP_KEY_AT, "see entry_key");
 
 struct slot {
 	uint32_t hash;		/* its low bits choose the slot */
-	uint32_t off;		/* of the group */
+	uint32_t off;		/* of the group; TALLY: of a tally's key */
 };
+
+/* A tally stands before this, and its key follows. */
+struct tally_head {
+	uint32_t earlier;	/* offset of the key of the tally that this one
+				 * will be added to, or 0 */
+	uint32_t klen;		/* | TALLY_KEY: see entry_value */
+};
+enum { TALLY = 1 };		/* offsets of keys and groups are even */
+#define TALLY_KEY 0x80000000u
 
 struct mark {
 	size_t used, n;
@@ -78,6 +90,11 @@ struct collect {
 	struct shape shape;
 	const struct aggspec *agg;	/* the built-in reducer, or NULL */
 	struct fold *fold;	/* for it */
+	bool tallies;		/* keys begin with a tally, */
+	size_t tally_size;	/* which has so many bytes */
+	/* Of the present attempt: */
+	size_t added;		/* tallies that belong to earlier ones */
+	bool tallies_alone;	/* there is nothing else */
 	struct buf saved, complaint;
 	struct store *store;
 	struct run_writer *writer;
@@ -89,6 +106,7 @@ struct collect {
 	size_t fill;		/* raw: bytes read; used..fill not yet scanned */
 	size_t n;		/* entries */
 	struct mark mark;
+	size_t floor;		/* slots with less are free */
 	unsigned char *in;	/* what was read, when not straight */
 	size_t in_len, in_cap;
 	bool large;		/* large pages pay */
@@ -131,6 +149,16 @@ choose_way(struct collect *c, bool grouping)
 	c->judged = c->fresh = 0;
 }
 
+/* What stands below belongs to committed tasks. */
+static void
+set_mark(struct collect *c, size_t used, size_t n)
+{
+	c->mark = (struct mark){ used, n };
+	c->floor = c->agg == NULL ? used : BOTTOM;
+	c->added = 0;
+	c->tallies_alone = true;
+}
+
 /* Memory that is visited at random, not cleared. */
 static void *
 alloc(const struct collect *c, size_t size)
@@ -157,7 +185,7 @@ collect_new(const struct shape *shape, struct store *store,
 	c->large = large;
 	c->arena = alloc(c, c->cap + SLACK);
 	c->used = c->fill = BOTTOM;
-	c->mark.used = BOTTOM;
+	set_mark(c, BOTTOM, 0);
 	c->in = xrealloc(NULL, IN_ROOM + SLACK, 1);
 	c->in_cap = IN_ROOM;
 	c->slots_most = TABLE_LEAST;
@@ -183,6 +211,8 @@ collect_aggregate(struct collect *c, const struct aggspec *agg)
 {
 	c->agg = agg;
 	c->fold = fold_new(agg, !ikey_has_key(&c->shape));
+	c->tallies = agg->tallies && ikey_has_key(&c->shape);
+	c->tally_size = (1 + agg->nslots) * sizeof(int64_t);
 	choose_way(c, c->grouping);
 }
 
@@ -212,18 +242,27 @@ load32(const unsigned char *p)
 	return x;
 }
 
-/* The first len bytes at p, 8 at most, as a number; what stands behind them
- * must be readable. */
-static uint64_t
-load_upto8(const unsigned char *p, size_t len)
+/* The first len bytes at p, 8 at most, as a number, and those behind them;
+ * 16 bytes at p must be readable.  Without branches: the length of the next
+ * key cannot be predicted. */
+static inline uint64_t
+load_low(const unsigned char *p, size_t len)
 {
 	uint64_t x = load64(p);
+	unsigned unused = len < 8 ? 64 - 8 * (unsigned)len : 0;
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return len >= 8 ? x : x & (((uint64_t)1 << 8 * len) - 1);
+	x = x << (unused & 63) >> (unused & 63);
 #else
-	return len >= 8 ? x : len == 0 ? 0 : x >> 8 * (8 - len);
+	x = x >> (unused & 63) << (unused & 63);
 #endif
+	return len == 0 ? 0 : x;
+}
+
+static inline uint64_t
+load_high(const unsigned char *p, size_t len)
+{
+	return load_low(p + 8, len > 8 ? len - 8 : 0);
 }
 
 /* Seeded anew in every process, so no input can be made to collide.  Up to
@@ -235,18 +274,19 @@ key_hash(const struct collect *c, const unsigned char *p, size_t len)
 
 	for (; len > 16; p += 16, len -= 16)
 		h = mix(load64(p) ^ c->seed[1], load64(p + 8) ^ h);
-	h = mix(load_upto8(p, len) ^ c->seed[1],
-	    (len > 8 ? load64(p + len - 8) : 0) ^ h);
+	h = mix(load_low(p, len) ^ c->seed[1], load_high(p, len) ^ h);
 	return (uint32_t)(h ^ h >> 32);
 }
 
-/* Whether len bytes are the same; those behind them must be readable. */
+/* Whether len bytes are the same; SLACK bytes behind them must be readable. */
 static inline bool
 same_bytes(const unsigned char *a, const unsigned char *b, size_t len)
 {
-	return load_upto8(a, len) == load_upto8(b, len) && (len <= 8 ||
-	    (load64(a + len - 8) == load64(b + len - 8) &&
-	    (len <= 16 || memcmp(a + 8, b + 8, len - 16) == 0)));
+	uint64_t differ = (load_low(a, len) ^ load_low(b, len)) |
+	    (load_high(a, len) ^ load_high(b, len));
+
+	return differ == 0 && (len <= 16 ||
+	    memcmp(a + 16, b + 16, len - 16) == 0);
 }
 
 static void
@@ -254,6 +294,14 @@ table_clear(struct collect *c)
 {
 	memset(c->table, 0, c->slots * sizeof *c->table);
 	c->taken = 0;
+}
+
+/* Fuller where it cannot grow. */
+static bool
+table_full(const struct collect *c)
+{
+	return c->taken >= (c->slots < c->slots_most ? c->slots / 2 :
+	    c->slots / 4 * 3);
 }
 
 /* Doubles the table.  Slots below the watermark are left behind. */
@@ -266,12 +314,12 @@ table_grow(struct collect *c)
 	if (n == c->slots_most)
 		return false;
 	c->slots = n * 2;
-	c->table = alloc(c, c->slots * sizeof *c->table);
+	c->table = xlarge(c->slots * sizeof *c->table);
 	memset(c->table, 0, c->slots * sizeof *c->table);
 	for (size_t i = 0; i < n; i++) {
 		size_t j = old[i].hash & (c->slots - 1);
 
-		if (old[i].off < c->mark.used || old[i].off == 0)
+		if (old[i].off < c->floor)
 			continue;
 		while (c->table[j].off != 0)
 			j = (j + 1) & (c->slots - 1);
@@ -370,6 +418,27 @@ prefetch_entry(const struct collect *c, const struct entry *e)
 	__builtin_prefetch(p + 128);
 }
 
+/* The tally of the key at that offset, and what stands behind it. */
+static int64_t *
+tally_at(const struct collect *c, uint32_t key)
+{
+	return (int64_t *)(void *)(c->arena + key -
+	    sizeof(struct tally_head) - c->tally_size);
+}
+
+static struct tally_head *
+tally_head(const struct collect *c, uint32_t key)
+{
+	return (struct tally_head *)(void *)(c->arena + key) - 1;
+}
+
+static bool
+is_tally(const struct collect *c, const struct entry *e)
+{
+	return c->tallies && !(e->klen & ENTRY_GROUP) &&
+	    load32(c->arena + e->off - 4) & TALLY_KEY;
+}
+
 /* Where the cells of a group are, in the arena. */
 static size_t
 cells_at(const struct collect *c, const struct group *g)
@@ -405,6 +474,11 @@ take_cells(struct collect *c, const struct entry *e, bool before, bool behind,
 		if (!ikey_has_key(&c->shape))
 			fold_name(&c->saved, name + 4, load32(name));
 		cells_save(c->agg, cells, &h, &c->saved);
+		*v = c->saved.p;
+		*len = c->saved.len;
+	} else if (is_tally(c, e)) {
+		buf_reset(&c->saved);
+		tally_save(c->agg, tally_at(c, e->off), &c->saved);
 		*v = c->saved.p;
 		*len = c->saved.len;
 	} else {
@@ -610,7 +684,7 @@ spill(struct collect *c)
 	c->used = BOTTOM;
 	c->fill = BOTTOM + tail;
 	c->n = 0;
-	c->mark = (struct mark){ BOTTOM, 0 };
+	set_mark(c, BOTTOM, 0);
 	c->oldest = c->task;
 	if (c->grouping)
 		table_clear(c);
@@ -668,8 +742,9 @@ collect_begin(struct collect *c, uint32_t task)
 	buf_reset(&c->complaint);
 	if (c->n == 0)
 		c->oldest = task;
-	c->mark = (struct mark){ c->used, c->n };
-	c->taken = 0;
+	set_mark(c, c->used, c->n);
+	if (c->agg == NULL)
+		c->taken = 0;
 }
 
 static void
@@ -819,7 +894,7 @@ find_slot(const struct collect *c, uint32_t hash)
 {
 	size_t j = hash & (c->slots - 1);
 
-	while (c->table[j].hash != hash && c->table[j].off >= c->mark.used)
+	while (c->table[j].hash != hash && c->table[j].off >= c->floor)
 		j = (j + 1) & (c->slots - 1);
 	return j;
 }
@@ -855,7 +930,7 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 	unsigned headlen = 1;
 	struct group *g;
 
-	if (c->taken * 2 >= c->slots)
+	if (table_full(c))
 		return false;
 	if (r->vlen <= SHORT)
 		head[0] = (unsigned char)((r->noval ? 0 : r->vlen + 1) << 2 | 1);
@@ -901,38 +976,121 @@ cells_new(struct collect *c, const struct record *r, const struct record *rec)
 	return g;
 }
 
-/* Adds a record, which came as rec, to the cells of its key, looking from
- * slot j on.  False if the arena is full. */
-static bool
-aggregate(struct collect *c, const struct record *r, const struct record *rec,
-    uint32_t hash, size_t j)
+/* The slot of a record's key, or one where it may go, looking from slot j
+ * on. */
+static struct slot *
+key_slot(const struct collect *c, const struct record *r, uint32_t hash,
+    size_t j)
 {
-	struct group *g, *new = NULL;
+	for (;; j = (j + 1) & (c->slots - 1)) {
+		struct slot *s = c->table + j;
+		uint32_t key = s->off & ~(uint32_t)TALLY, klen;
+
+		if (s->off == 0)
+			return s;
+		if (s->hash != hash)
+			continue;
+		if (s->off & TALLY) {
+			klen = tally_head(c, key)->klen & ~TALLY_KEY;
+		} else {
+			struct group *g = (void *)(c->arena + key);
+
+			klen = g->klen;
+			key += GROUP_KEY_AT;
+		}
+		if (klen == r->klen &&
+		    same_bytes(c->arena + key, r->key, klen))
+			return s;
+	}
+}
+
+/* A key has an entry now, which its slot leads to. */
+static void
+take_slot(struct collect *c, struct slot *s, const struct record *r,
+    uint32_t hash, uint32_t off, uint32_t flag)
+{
+	c->taken += s->off == 0;
+	c->fresh++;
+	*s = (struct slot){ hash, off | (flag == 0 ? TALLY : 0) };
+	push(c, r->key, r->klen, off, flag);
+}
+
+/* Begins a tally with a record of a key that has none, or has one of earlier
+ * tasks.  CELLS_BAD: it does not fit. */
+static enum cells_result
+tally_new(struct collect *c, struct slot *s, const struct record *r,
+    const struct record *rec, uint32_t hash)
+{
+	size_t at = (c->used + 7) & ~(size_t)7;
+	uint32_t key = (uint32_t)(at + c->tally_size +
+	    sizeof(struct tally_head));
+	size_t end = (key + (size_t)r->klen + 8) & ~(size_t)7;
+	int64_t *v = (int64_t *)(void *)(c->arena + at);
+
+	if (room_left(c, c->used, c->n + 1) < end - c->used)
+		return CELLS_FULL;
+	memset(v, 0, c->tally_size);
+	if (!tally_add(c->agg, v, rec))
+		return CELLS_BAD;
+	*tally_head(c, key) = (struct tally_head){
+		s->off & ~(uint32_t)TALLY, r->klen | TALLY_KEY };
+	c->added += s->off != 0;
+	if (r->klen > 0)
+		memcpy(c->arena + key, r->key, r->klen);
+	c->used = end;
+	take_slot(c, s, r, hash, key, 0);
+	return CELLS_ADDED;
+}
+
+/* Adds a record to the cells of its key; they may be new, too. */
+static enum cells_result
+add_to_cells(struct collect *c, struct slot *s, const struct record *r,
+    const struct record *rec, uint32_t hash)
+{
+	bool new = s->off & TALLY || s->off < c->mark.used;
+	struct group *g = new ? cells_new(c, r, rec) :
+	    (void *)(c->arena + s->off);
 	enum cells_result result;
 	size_t used = c->used;
 	struct heap h;
 
-	if (c->complaint.len > 0)
-		return true;
-	if (c->taken * 2 >= c->slots)
-		return false;
-	g = find_group(c, r, hash, &j);
 	if (g == NULL)
-		g = new = cells_new(c, r, rec);
-	if (g == NULL)
-		return false;
+		return CELLS_FULL;
 	h = heap_of(c);
 	result = cells_add(c->agg, c->arena + cells_at(c, g), &h, rec,
 	    &c->complaint);
 	c->used = result == CELLS_ADDED ? h.used : used;
-	if (result == CELLS_ADDED && new != NULL) {
-		uint32_t off = (uint32_t)((unsigned char *)g - c->arena);
-
-		c->table[j] = (struct slot){ hash, off };
-		c->taken++;
-		c->fresh++;
-		push(c, r->key, r->klen, off, ENTRY_GROUP);
+	if (result == CELLS_ADDED && new) {
+		c->tallies_alone = false;
+		take_slot(c, s, r, hash, (uint32_t)((unsigned char *)g -
+		    c->arena), ENTRY_GROUP);
 	}
+	return result;
+}
+
+/* Adds a record, which came as rec, to what its key has, looking from slot j
+ * on.  False if the arena is full. */
+static inline bool
+aggregate(struct collect *c, const struct record *r, const struct record *rec,
+    uint32_t hash, size_t j)
+{
+	enum cells_result result = CELLS_BAD;
+	struct slot *s;
+
+	if (c->complaint.len > 0)
+		return true;
+	if (table_full(c))
+		return false;
+	s = key_slot(c, r, hash, j);
+	if (s->off & TALLY && s->off >= c->mark.used) {
+		if (tally_add(c->agg, tally_at(c, s->off & ~(uint32_t)TALLY),
+		    rec))
+			return true;
+	} else if (c->tallies && (s->off == 0 || s->off & TALLY)) {
+		result = tally_new(c, s, r, rec, hash);
+	}
+	if (result == CELLS_BAD)
+		result = add_to_cells(c, s, r, rec, hash);
 	return result != CELLS_FULL;
 }
 
@@ -952,6 +1110,7 @@ built_record(struct collect *c, const struct record *r)
 		memcpy(c->arena + c->used + 4 + r->klen, r->val, r->vlen);
 	push(c, r->key, r->klen, (uint32_t)c->used + 4, 0);
 	c->used += need;
+	c->tallies_alone = false;
 	return true;
 }
 
@@ -1005,7 +1164,7 @@ add_record(struct collect *c, const struct record *r,
     const struct record *rec, uint32_t hash)
 {
 	while (!try_record(c, r, rec, hash, hash & (c->slots - 1))) {
-		if (c->grouping && c->taken * 2 >= c->slots && table_grow(c))
+		if (c->grouping && table_full(c) && table_grow(c))
 			continue;
 		if (c->n > 0)
 			spill(c);
@@ -1028,11 +1187,13 @@ group_batch(struct collect *c, struct record *r, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		const unsigned char *g;
+		uint32_t off;
 
 		at[i] = find_slot(c, hash[i]);
-		g = c->arena + c->table[at[i]].off;
+		off = c->table[at[i]].off;
+		g = c->arena + off;
 		__builtin_prefetch(g);
-		__builtin_prefetch(g + 56);
+		__builtin_prefetch(off & TALLY ? g - 25 : g + 56);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (try_record(c, r + i, r + i, hash[i], at[i]))
@@ -1141,10 +1302,85 @@ collect_end(struct collect *c)
 	collect_filled(c, 1);
 }
 
+/* Adds an attempt's tally to the one of earlier tasks that it belongs to. */
+static bool
+add_tally(struct collect *c, uint32_t key, struct slot *s)
+{
+	uint32_t earlier = tally_head(c, key)->earlier;
+
+	if (earlier == 0 || !tally_merge(c->agg, tally_at(c, earlier),
+	    tally_at(c, key)))
+		return false;
+	if (s->off != 0)
+		s->off = earlier | TALLY;
+	return true;
+}
+
+/* Moves a tally down to the even place to; returns where its key is then. */
+static uint32_t
+move_tally(struct collect *c, uint32_t key, size_t *to, struct slot *s)
+{
+	size_t head = c->tally_size + sizeof(struct tally_head);
+	size_t at = (*to + 7) & ~(size_t)7, klen;
+
+	klen = tally_head(c, key)->klen & ~TALLY_KEY;
+	memmove(c->arena + at, c->arena + key - head, head + klen);
+	key = (uint32_t)(at + head);
+	tally_head(c, key)->earlier = 0;
+	*to = (key + klen + 8) & ~(size_t)7;
+	if (s->off != 0)
+		s->off = key | TALLY;
+	return key;
+}
+
+/* Adds the tallies of the attempt to those that the keys had before; what
+ * remains closes up. */
+static void
+add_tallies(struct collect *c)
+{
+	size_t n = c->mark.n, used = c->mark.used, some;
+	struct slot *slot[RECORD_BATCH];
+
+	for (size_t i = c->mark.n; c->added > 0 && i < c->n; i += some) {
+		some = c->n - i < RECORD_BATCH ? c->n - i : RECORD_BATCH;
+		for (size_t k = 0; k < some; k++) {
+			struct entry *e = entry_at(c, i + k);
+
+			slot[k] = NULL;
+			if (!is_tally(c, e))
+				continue;
+			slot[k] = c->table + (key_hash(c, c->arena + e->off,
+			    e->klen) & (c->slots - 1));
+			__builtin_prefetch(slot[k]);
+			__builtin_prefetch(c->arena +
+			    tally_head(c, e->off)->earlier);
+		}
+		for (size_t k = 0; k < some; k++) {
+			struct entry e = *entry_at(c, i + k);
+			struct slot *s = slot[k];
+
+			while (s != NULL && s->off != (e.off | TALLY) &&
+			    s->off != 0)
+				s = s + 1 < c->table + c->slots ? s + 1 :
+				    c->table;
+			if (s != NULL && add_tally(c, e.off, s))
+				continue;
+			if (s != NULL && c->tallies_alone)
+				e.off = move_tally(c, e.off, &used, s);
+			*entry_at(c, n++) = e;
+		}
+	}
+	if (c->added > 0)
+		c->n = n;
+	if (c->added > 0 && c->tallies_alone)
+		c->used = used;
+}
+
 void
 collect_commit(struct collect *c)
 {
-	c->mark = (struct mark){ c->used, c->n };
+	add_tallies(c);
+	set_mark(c, c->used, c->n);
 	c->newest = c->task;
 	if (c->nojoin)
 		collect_flush(c);
@@ -1158,6 +1394,7 @@ collect_rollback(struct collect *c)
 	c->used = c->fill = c->mark.used;
 	c->n = c->mark.n;
 	c->in_len = 0;
+	c->added = 0;
 	table_clear(c);
 }
 

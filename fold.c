@@ -18,7 +18,8 @@ struct fold {
 	unsigned char *cells;
 	struct heap heap;
 	struct buf saved;
-	enum { EMPTY, SAVED, CELLS } state;	/* where the key's cells are */
+	int64_t tally[1 + TALLY_MOST];
+	enum { EMPTY, TALLY, SAVED, CELLS } state;	/* where its cells are */
 	struct buf piece;	/* of a long item */
 	struct buf whole;	/* saved cells with their name */
 	bool in_group;		/* of text */
@@ -64,9 +65,14 @@ clear(struct fold *f)
 static void
 unpack(struct fold *f)
 {
-	if (f->state != CELLS)
-		clear(f);
-	if (f->state == SAVED)
+	if (f->state == CELLS)
+		return;
+	clear(f);
+	if (f->state == TALLY) {
+		buf_reset(&f->saved);
+		tally_save(f->agg, f->tally, &f->saved);
+	}
+	if (f->state != EMPTY)
 		cells_merge(f->agg, f->cells, &f->heap, f->saved.p,
 		    f->saved.len);
 	f->state = CELLS;
@@ -90,6 +96,22 @@ fold_name(struct buf *b, const void *key, size_t klen)
 	buf_put(b, key, klen);
 }
 
+/* Adds saved cells to a tally, if both are such. */
+static bool
+take_tally(struct fold *f, const unsigned char *p, size_t len)
+{
+	int64_t more[1 + TALLY_MOST];
+
+	if (!f->agg->tallies || (f->state != EMPTY && f->state != TALLY))
+		return false;
+	if (f->state == TALLY)
+		return tally_load(f->agg, more, p, len) &&
+		    tally_merge(f->agg, f->tally, more);
+	if (tally_load(f->agg, f->tally, p, len))
+		f->state = TALLY;
+	return f->state == TALLY;
+}
+
 /* Adds saved cells. */
 void
 fold_take(struct fold *f, const unsigned char *p, size_t len)
@@ -108,6 +130,8 @@ fold_take(struct fold *f, const unsigned char *p, size_t len)
 		p += n + klen;
 		len -= n + klen;
 	}
+	if (take_tally(f, p, len))
+		return;
 	if (f->state == EMPTY) {
 		buf_reset(&f->saved);
 		buf_put(&f->saved, p, len);
@@ -143,7 +167,10 @@ fold_group(struct fold *f, struct merge *m)
 const unsigned char *
 fold_saved(struct fold *f, size_t *len)
 {
-	if (f->state == CELLS) {
+	if (f->state == TALLY) {
+		buf_reset(&f->saved);
+		tally_save(f->agg, f->tally, &f->saved);
+	} else if (f->state == CELLS) {
 		buf_reset(&f->saved);
 		cells_save(f->agg, f->cells, &f->heap, &f->saved);
 	}
@@ -163,10 +190,14 @@ bool
 fold_print(struct fold *f, struct buf *out, struct buf *why)
 {
 	size_t before = out->len, klen = f->name.len;
+	bool ok = true;
 
-	unpack(f);
 	buf_put(out, f->name.p, klen);
-	if (cells_print(f->agg, f->cells, &f->heap, out)) {
+	if (f->state != TALLY || !tally_print(f->agg, f->tally, out)) {
+		unpack(f);
+		ok = cells_print(f->agg, f->cells, &f->heap, out);
+	}
+	if (ok) {
 		buf_put(out, &f->agg->fmt.delim, 1);
 		return true;
 	}

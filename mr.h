@@ -483,8 +483,20 @@ struct aggspec {
 	uint32_t nouts, nslots, nfields;
 	size_t size;		/* bytes of the cells of a key */
 	size_t plenty;		/* heap bytes, enough for any record */
+	bool tallies;		/* keys begin with a tally (tally.c) */
+	bool lone_sum;		/* of the field behind the key, and no more */
 };
+enum { TALLY_MOST = 8 };	/* fields and slots that have a tally */
 struct aggspec *aggspec_parse(const char *words, const struct format *);
+
+/* ----------------------------------------------------------- tally.c */
+/* v: the number of records, then a number for each slot. */
+bool tally_add(const struct aggspec *, int64_t *v, const struct record *);
+bool tally_merge(const struct aggspec *, int64_t *v, const int64_t *more);
+void tally_save(const struct aggspec *, const int64_t *v, struct buf *);
+bool tally_load(const struct aggspec *, int64_t *v, const unsigned char *,
+    size_t);
+bool tally_print(const struct aggspec *, const int64_t *v, struct buf *);
 
 /* ------------------------------------------------------------ cell.c */
 struct cell_list {		/* bytes in a heap */

@@ -129,13 +129,41 @@ b\t7\t7\t1\t7\t7\t7' ]
 	chmod +x flaky
 	seq 2000 | awk '{ print "k" $1 % 97 "\t" $1 }' >in
 	for debug in group nogroup switch nojoin,onerun; do
-		rm -rf seen*
-		MR_DEBUG=$debug mr run -j 2 -m ./flaky --retries 1 \
-			--block-size 1K --agg 'count sum 2 last 2 max 2' in >out
-		[ -d seen1 ]
-		LC_ALL=C sort -s -k1,1 in | mr agg count sum 2 last 2 max 2 |
-			cmp - out
+		for last in '' 'last 2'; do
+			rm -rf seen*
+			MR_DEBUG=$debug mr run -j 2 -m ./flaky --retries 1 \
+				--block-size 1K --agg "count sum 2 max 2 $last" \
+				in >out
+			[ -d seen1 ]
+			LC_ALL=C sort -s -k1,1 in |
+				mr agg "count sum 2 max 2 $last" | cmp - out
+		done
 	done
+}
+
+@test "short numbers, long ones and decimals of a key, in whatever task" {
+	awk 'BEGIN {
+		split("9 -4611686018427387903 4611686018427387904 0.5 +7 -1e3 " \
+		    "999999999999999999 1234567890123456789 12345678 -00 007",
+		    odd, " ")
+		for (i = 0; i < 20000; i++)
+			print "k" i * i * i % 1009 "\t" (i * 13 % 97 < 11 && i > 2000 ?
+			    odd[i * 13 % 97 + 1] : i * 31 % 1999 - 900) "\t" i
+	}' >in
+	ops='count sum 2 min 2 max 2 range 2 mean 2 svar 2'
+	for words in "$ops" 'sum 2' 'sum 3 count 1 max 2'; do
+		LC_ALL=C sort -s -t "$(printf '\t')" -k1,1 in |
+			mr agg "$words" >want
+		for block in 500 40K; do
+			for debug in group switch; do
+				MR_DEBUG=$debug mr run -j 2 --block-size \
+				    $block --agg "$words" in | cmp want -
+			done
+		done
+	done
+	printf 'a\t1\nb\t12345678\na\t-\n' >in
+	expect 1 mr run --agg 'sum 2' in
+	says "key 'a': field 2 of a record is no number"
 }
 
 @test "mr agg refuses what is not in order, unless it need not be" {
@@ -151,6 +179,8 @@ b\t7\t7\t1\t7\t7\t7' ]
 	LC_ALL=C sort -s -k1,1 in | mr agg count sum 2 last 2 unique 3 >want
 	mr run -S 8M -j 2 --batch-size 2 --agg 'count sum 2 last 2 unique 3' \
 		in | cmp want -
+	cut -f 1-3 want >sums
+	mr run -S 8M -j 2 --agg 'count sum 2' in | cmp sums -
 	# One key with all.
 	sed 's/[^	]*/k/' in >one
 	mr agg countunique 2 collapse 2 top:1000 2 <one >want
