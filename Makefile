@@ -1,6 +1,8 @@
 # make [CC= CFLAGS= CPPFLAGS= LDFLAGS=]   build ./mr
 # make PORTABLE=1                         build it from plain POSIX alone
 # make check | check-long                 build and run the tests
+# make fuzz [SECONDS=4]                   random bytes for what reads files
+# make coverage                           lines that the tests execute
 # make install [DESTDIR= PREFIX= PROGRAM=]
 # make bench [BENCH_SIZE=1G]              measure against other programs
 .POSIX:
@@ -69,6 +71,14 @@ check: mr tools
 check-long: mr tools
 	$(BATS) tests/long
 
+SECONDS = 4
+
+fuzz:
+	tests/fuzz/fuzz -s $(SECONDS)
+
+coverage:
+	tests/tools/coverage
+
 bench: mr
 	tests/bench/bench
 
@@ -110,4 +120,4 @@ dist: mr
 clean:
 	rm -f mr $(OBJS) $(TOOLS) mr-*.tar.gz
 
-.PHONY: all tools check check-long bench install uninstall dist clean
+.PHONY: all tools check check-long fuzz coverage bench install uninstall dist clean

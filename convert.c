@@ -131,6 +131,17 @@ convert(const char *name, const struct format *from, const struct format *to,
 	recfile_close(&r);
 }
 
+/* What stands between key and value must end neither a record nor an
+ * escape. */
+static void
+check_separator(const struct format *f)
+{
+	if (memchr("\\abtnvfrx01234567", f->sep, 17) != NULL)
+		refuse("-t %c: it may stand in escapes", f->sep);
+	if (f->sep == f->delim)
+		refuse("-t: records end with that byte");
+}
+
 static int
 convert_main(const struct cmd *c, int argc, char *argv[])
 {
@@ -155,8 +166,7 @@ convert_main(const struct cmd *c, int argc, char *argv[])
 	if (from == to)
 		refuse("from what to what? --from text --to rawbytes, or "
 		    "--from rawbytes --to text");
-	if (memchr("\\abtnvfrx01234567", text.sep, 17) != NULL)
-		refuse("-t %c: it may stand in escapes", text.sep);
+	check_separator(&text);
 	for (int i = 0; i < o.noperands || i == 0; i++)
 		convert(o.noperands == 0 ? "-" : o.operands[i],
 		    from ? &pairs : &text, to ? &pairs : &text, &out);
