@@ -343,7 +343,6 @@ driver_run(struct job *job, struct plan_options *po)
 		return EXIT_USAGE;
 	begin_output(&d);
 	d.deadline = po->deadline > 0 ? d.t0 + po->deadline : 0;
-	d.woke = d.t0;
 	progress_begin(&d.bar, po->progress, po->quiet);
 	run_phases(&d);
 	return d.failed ? end_failed(&d) : end_well(&d);

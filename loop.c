@@ -146,9 +146,7 @@ loop_step(struct driver *d)
 	if (d->deadline > 0 && wait != 0 &&
 	    (wait < 0 || d->deadline - now < wait))
 		wait = d->deadline > now ? d->deadline - now : 0;
-	d->driver_ns += (uint64_t)(now - d->woke);
 	proc_poll(p, n, wait);
-	d->woke = now_ns();
 	look_at_signals(d);
 	for (unsigned i = 0; i < d->nw; i++)
 		moving += d->job->shared->worker[i].moved;

@@ -1605,10 +1605,9 @@ struct driver {
 	bool begun_dir;		/* a job directory waits for our verdict */
 	int ending;		/* exit status, for that */
 	uint64_t runs_written, merges, passes, spilled, lost_workers;
-	uint64_t map_out, peak_kb, driver_ns;
+	uint64_t map_out, peak_kb;
 	int64_t t0, t_map, t_merge, t_reduce, t_finish, t_end;
 	uint64_t map_tasks;
-	int64_t woke;
 	struct counters counters;	/* of tasks that are kept */
 	struct buf hot;		/* keys with much of the weight, as text */
 	uint64_t weight;

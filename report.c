@@ -1,6 +1,7 @@
 /* report.c - what a person is told of a job: the plan before it (--dry-run),
  * why a task has failed, what was done (-v), and the files in _mr. */
 
+#include <sys/resource.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,6 +285,17 @@ say_counters(const struct driver *d)
 	free(name);
 }
 
+/* User and system time, of what has ended. */
+static int64_t
+cpu_ns(int who)
+{
+	struct rusage u;
+
+	getrusage(who, &u);
+	return ((int64_t)u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000000 +
+	    ((int64_t)u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
+}
+
 /* -v: what was done. */
 void
 report_summary(const struct driver *d)
@@ -321,8 +333,9 @@ report_summary(const struct driver *d)
 		say("time of the finish command: %s, %s of output", human_time(
 		    d->t_finish - d->t_reduce, a, sizeof a),
 		    human_bytes(d->outbytes, b, sizeof b));
-	say("driver busy %s; peak memory of workers %s", human_time(
-	    (int64_t)d->driver_ns, a, sizeof a),
+	say("CPU: driver %s, workers and commands %s; peak memory of workers "
+	    "%s", human_time(cpu_ns(RUSAGE_SELF), a, sizeof a),
+	    human_time(cpu_ns(RUSAGE_CHILDREN), b, sizeof b),
 	    human_bytes(d->peak_kb * 1024, e, sizeof e));
 	if (d->retries > 0)
 		say("%llu attempt%s repeated", (unsigned long long)d->retries,
