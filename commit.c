@@ -333,6 +333,7 @@ commit_open(const struct jobdir *dir, struct store *s, bool reduce,
 	if (s->path == NULL)
 		s->path = commit_path(dir, reduce, task);
 	s->dir = dir->path;
+	s->cure = "without it mr resume runs its task again";
 	s->mem = -1;
 	s->disk = fd;
 	s->disklen = c.data;

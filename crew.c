@@ -113,7 +113,9 @@ crew_new(struct driver *d)
 		job->worker_memory = MiB;
 	share = share > job->worker_memory + MiB ?
 	    share - job->worker_memory - MiB : 0;
-	if (debug_word("disk") || scarce)
+	/* Runs that are kept will be on disk, where they are compressed. */
+	if (debug_word("disk") || scarce ||
+	    (job->kept != NULL && job->compress != NULL))
 		share = 0;
 	job->batch = d->batch = merge_width(d, fds);
 	job->stores = xzalloc(d->nw + 1, sizeof *job->stores);

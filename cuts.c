@@ -37,12 +37,12 @@ cuts_open(const struct form *form, const struct file *file, uint32_t number,
 	char why[200];
 
 	*c = (struct cuts){ .file = file, .number = number, .block = block,
-	    .begin = head, .head = head };
+	    .begin = file->from > head ? file->from : head, .head = head };
 	c->fd = file_open(file, why, sizeof why);
 	if (c->fd == -1)
 		die("%s: %s", file->name, why);
 	c->p = xrealloc(NULL, LOOK, 1);
-	cutter_begin(&c->c, form, head);
+	cutter_begin(&c->c, form, c->begin);
 	return c;
 }
 

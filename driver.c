@@ -227,7 +227,6 @@ occupy(struct driver *d)
 {
 	struct job *job = d->job;
 
-	job->scratch = scratch_name(job->tmpdirs[0]);
 	if (!crew_start(d, 0) && errno != EAGAIN)
 		die_errno("cannot start a process");
 	if (scratch_make(job->scratch, &d->lock) == -1) {
@@ -238,6 +237,8 @@ occupy(struct driver *d)
 	}
 	if (job->jobdir != NULL && mkdir(job->jobdir->mine, 0700) == -1)
 		die_errno("%s", job->jobdir->mine);
+	if (job->kept != NULL)
+		append_unpack(d);
 	return true;
 }
 
@@ -288,9 +289,13 @@ run_phases(struct driver *d)
 	}
 	if ((job->kind == JOB_SORT || job->jobdir != NULL) && !d->failed)
 		phases_flush(d);
+	if (job->kept != NULL && !d->failed)
+		append_runs(d);
 	d->t_map = now_ns();
 	if (job->kind == JOB_SORT && job->jobdir == NULL && !d->failed)
 		passes_run(d);
+	if (job->kept != NULL && !d->failed)
+		append_keep(d);
 	d->t_merge = now_ns();
 	if (job->kind == JOB_SORT && !d->failed && (whole ||
 	    jobplan_ask.reduce))
@@ -315,6 +320,8 @@ driver_run(struct job *job, struct plan_options *po)
 
 	check_tmpdirs(job);
 	name_job(job);
+	if (po->append && !append_begin(&d))
+		return EXIT_OK;
 	d.block = plan_block_size(&d);
 	d.in_order = job->kind == JOB_MAP || job->input.nstreams > 0;
 	if (po->dry_run)
@@ -333,9 +340,12 @@ driver_run(struct job *job, struct plan_options *po)
 	job->outdigits = 5;
 	job->reducers = (unsigned)po->reducers;
 	crew_new(&d);
+	job->scratch = scratch_name(job->tmpdirs[0]);
 	job->large = job->input.bytes >= LARGE_INPUT;
 	if (job->jobdir != NULL)
 		jobstate_stores(&d);
+	if (job->kept != NULL)
+		append_stores(&d);
 	if (po->detach && asked_whole())
 		detach(&d);
 	d.ending = EXIT_TROUBLE;

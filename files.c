@@ -9,7 +9,7 @@
  * Life: files_add and files_list for what was named; files_check; then
  * file_open whenever one is read, and file_unchanged when it has been. */
 
-#define _GNU_SOURCE		/* st_mtim, AT_EACCESS */
+#define _GNU_SOURCE		/* st_mtim, st_ctim, AT_EACCESS */
 #include <sys/stat.h>
 #include <dirent.h>
 #include <errno.h>
@@ -66,6 +66,8 @@ add_file(struct input *in, const char *name, const struct stat *st,
 	f->dev = st->st_dev;
 	f->ino = st->st_ino;
 	f->mtime_ns = mtime_ns(st);
+	f->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 +
+	    st->st_ctim.tv_nsec;
 	in->bytes += f->size;
 	return f;
 }

@@ -313,47 +313,10 @@ jobplan_drawn(struct driver *d)
 
 /* ---- the same job? */
 
-struct words {			/* options that matter, by name */
-	const char **v;
-	size_t n;
-};
-
-static int
-by_name(const void *a, const void *b)
+static bool
+matters(unsigned flags)
 {
-	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
-	size_t n = strcspn(x, "="), m = strcspn(y, "=");
-	int c = memcmp(x, y, n < m ? n : m);
-
-	if (c != 0 || n != m)
-		return c != 0 ? c : n < m ? -1 : 1;
-	return (a > b) - (a < b);
-}
-
-/* Stable, and there are few. */
-static void
-sort_words(struct words *w)
-{
-	for (size_t i = 1; i < w->n; i++)
-		for (size_t j = i; j > 0 && by_name(w->v + j - 1,
-		    w->v + j) > 0; j--) {
-			const char *t = w->v[j];
-
-			w->v[j] = w->v[j - 1];
-			w->v[j - 1] = t;
-		}
-}
-
-static struct words
-pick_words(const struct cmd *cmd, char *const *words, size_t n)
-{
-	struct words w = { xzalloc(n, sizeof *w.v), 0 };
-
-	for (size_t i = 0; i < n; i++)
-		if ((opt_flags(cmd, words[i]) & OPT_FREE) == 0)
-			w.v[w.n++] = words[i];
-	sort_words(&w);
-	return w;
+	return (flags & OPT_FREE) == 0;
 }
 
 /* Whether this option may differ, as nothing has been made with it. */
@@ -375,31 +338,25 @@ check_words(const struct driver *d, const struct jobplan *p, bool maps,
 {
 	const struct cmd *cmd = d->po->cmd;
 	const char *dir = d->job->jobdir->path;
-	struct words a = pick_words(cmd, p->words, p->nwords);
-	struct words b = pick_words(cmd, d->po->words, d->po->nwords);
+	struct opt_diff o;
 	bool differ = false;
 
-	for (size_t i = 0, j = 0; i < a.n || j < b.n; ) {
-		const char *x = i < a.n ? a.v[i] : NULL;
-		const char *y = j < b.n ? b.v[j] : NULL;
-		int c = x == NULL ? 1 : y == NULL ? -1 :
-		    opt_same(x, y) ? 0 : by_name(&x, &y);
+	opt_diff_begin(&o, cmd, matters, p->words, p->nwords, d->po->words,
+	    d->po->nwords);
+	for (; opt_diff_next(&o); differ = true) {
+		const char *x = o.x, *y = o.y;
 
-		if (c == 0 && strcmp(x, y) != 0 &&
+		if (x != NULL && y != NULL &&
 		    !may_differ(cmd, x, maps, parts))
 			refuse("%s: the job was planned with %s, not with %s",
 			    dir, x, y);
 		/* With and without -r it is another kind of job. */
-		if (c < 0 && !may_differ(cmd, x, maps, maps))
+		if (y == NULL && !may_differ(cmd, x, maps, maps))
 			refuse("%s: the job was planned with %s", dir, x);
-		if (c > 0 && !may_differ(cmd, y, maps, maps))
+		if (x == NULL && !may_differ(cmd, y, maps, maps))
 			refuse("%s: the job was planned without %s", dir, y);
-		differ |= c != 0 || strcmp(x, y) != 0;
-		i += c <= 0;
-		j += c >= 0;
 	}
-	free(a.v);
-	free(b.v);
+	opt_diff_end(&o);
 	return differ;
 }
 

@@ -252,6 +252,9 @@ enum {
 	OPT_FREE_MAP = 8,	/* as long as no map is committed */
 	OPT_FREE_REDUCE = 16,	/* as long as no part is */
 	OPT_JOINED = 32,	/* the next one shares its line of --help */
+	/* From one mr run --append to the next it may be another one: */
+	OPT_FREE_APPEND = 64,	/* always, as with OPT_FREE */
+	OPT_SAME_APPEND = 128,	/* never, in spite of OPT_FREE */
 };
 struct opt {
 	int id;			/* not 0; what opt_next returns */
@@ -287,6 +290,18 @@ extern const struct cmd *const *opt_commands;	/* ends with NULL */
 void opt_begin(struct optscan *, const struct cmd *, int, char *[]);
 int opt_next(struct optscan *);
 unsigned opt_flags(const struct cmd *, const char *word);
+struct opt_diff {		/* of two command lines */
+	struct opt_words {
+		const char **v;
+		size_t n, at;
+	} a, b;
+	const char *x, *y;	/* as --name=value; NULL: it is not there */
+};
+void opt_diff_begin(struct opt_diff *, const struct cmd *,
+    bool (*matters)(unsigned flags), char *const *a, size_t na,
+    char *const *b, size_t nb);
+bool opt_diff_next(struct opt_diff *);
+void opt_diff_end(struct opt_diff *);
 bool opt_same(const char *word, const char *other);
 const struct cmd *opt_command(const char *name);
 void opt_help(const struct cmd *, FILE *);
@@ -609,7 +624,8 @@ struct file {
 	uint64_t size;
 	uint64_t copied;	/* size of what was copied, if a plain file */
 	uint64_t dev, ino;	/* 0: not known */
-	int64_t mtime_ns;
+	int64_t mtime_ns, ctime_ns;
+	uint64_t from;		/* bytes of it that were taken before */
 	bool stream;		/* size unknown: read to its end */
 	uint8_t codec;		/* that made it; 0: none, or not known */
 };
@@ -718,6 +734,7 @@ struct store {
 	const char *dir;
 	/* A file that a task has committed, read and not written: */
 	char *path;		/* NULL: none */
+	const char *cure;	/* when it is damaged */
 	uint32_t *sums;		/* of each SUM_EVERY bytes up to disklen */
 	unsigned char *checked;	/* a bit each: it was right */
 };
@@ -1099,6 +1116,7 @@ struct job {
 	struct store *stores;		/* nworkers, then the spool, then those
 					 * of a job directory's tasks */
 	struct jobdir *jobdir;		/* or NULL */
+	struct kept *kept;		/* with --append, or NULL */
 	size_t batch;			/* runs that are merged at once */
 	unsigned nworkers;
 	bool large;		/* so much input that large pages pay */
@@ -1503,6 +1521,7 @@ void output_files(struct output *);
 void output_logs(struct output *);
 void output_parts(struct output *, const bool *partial, uint64_t n);
 FILE *output_file(struct output *, const char *name);
+char *output_aside(const char *dir);
 int output_finish(struct output *);
 void output_free(struct output *);
 
@@ -1513,7 +1532,7 @@ struct plan_options {
 	uint64_t retries;
 	int64_t deadline;	/* ns */
 	bool nonempty, dry_run, quiet, verbose, progress;
-	bool overwrite, filter, unordered, check;
+	bool overwrite, append, filter, unordered, check;
 	const char *job_dir;	/* or NULL */
 	bool detach, no_sync;
 	const struct cmd *cmd;	/* for a job directory: the options */
@@ -1700,6 +1719,73 @@ void jobstate_put_cuts(struct driver *);
 void jobstate_parts(struct driver *);
 void jobstate_results(struct driver *);
 
+/* ----------------------------------------------------------- known.c */
+enum { KNOWN_HEAD = 256, KNOWN_POWERS = 40 };
+#define KNOWN_POWER(i) (UINT64_C(512) << (i))
+struct known {			/* an input that something was taken of */
+	char *name;		/* absolute, where it was last */
+	uint64_t ino, size;	/* of that file, then */
+	int64_t mtime_ns, ctime_ns;	/* 0: it may have changed since */
+	uint64_t len, sum;	/* bytes that were taken, and their digest */
+	unsigned char head[KNOWN_HEAD];	/* the first of them */
+	uint64_t powers[KNOWN_POWERS];	/* digests of the first KNOWN_POWER(i)
+				 * of them, as far as there are so many */
+	bool moved;		/* it had another name when it grew last */
+	bool taken;		/* a named file is it */
+};
+struct knowns {
+	uint64_t key;		/* of digests */
+	struct known *v;
+	size_t n;
+};
+struct news {			/* what is new */
+	struct piece {
+		struct file file;
+		uint64_t from, end;	/* bytes of it, decompressed */
+		uint64_t sum;	/* digest of all up to end */
+		bool all;	/* that is the end of the file */
+	} *v;
+	size_t n;
+	bool moved;		/* files that are known are elsewhere */
+};
+void known_read(const struct job *, const struct file *, uint64_t limit,
+    void (*take)(void *, const unsigned char *, size_t), void *);
+void known_find(const struct job *, struct knowns *, const char *dir,
+    struct news *);
+bool known_is_same(const struct job *, const struct knowns *,
+    const struct piece *);
+uint64_t known_key(void);
+
+/* ------------------------------------------------------------ kept.c */
+struct kept {
+	const char *outpath;	/* the output directory, as given */
+	struct jobdir dir;	/* its _mr; fd -1: there is none */
+	bool exists;
+	struct knowns known;
+	struct news news;
+	char **words;		/* options, as --name=value */
+	size_t nwords;
+	uint32_t nparts;	/* that keys are dealt into, or 0 */
+	uint32_t next;		/* number of the next run */
+	struct run *runs;	/* seq: their numbers */
+	size_t nruns;
+	uint32_t base;		/* in job->stores: of the first of them */
+};
+struct kept *kept_open(const char *outpath);
+void kept_compare(struct kept *, const struct cmd *, char **words, size_t n,
+    uint32_t nparts);
+void kept_stores(struct kept *, struct job *, uint32_t base);
+void kept_save(struct kept *, const struct job *, const char *outdir,
+    struct run *, size_t n);
+void kept_note(struct kept *);
+
+/* ---------------------------------------------------------- append.c */
+bool append_begin(struct driver *);
+void append_stores(struct driver *);
+void append_unpack(struct driver *);
+void append_runs(struct driver *);
+void append_keep(struct driver *);
+
 /* ----------------------------------------------------------- parts.c */
 void parts_choose(struct driver *);
 void parts_give(struct driver *, unsigned who, uint32_t part);
@@ -1740,7 +1826,7 @@ int driver_run(struct job *, struct plan_options *);
 /* ----------------------------------------------------------- setup.c */
 enum {				/* ids of options that several share */
 	O_JOBS = 1, O_MEMORY, O_TMPDIR, O_BATCH, O_COMPRESS, O_SEP, O_FIELDS,
-	O_ZERO, O_BLOCK, O_OUTPUT, O_OUTDIR, O_OVERWRITE, O_REDUCERS,
+	O_ZERO, O_BLOCK, O_OUTPUT, O_OUTDIR, O_OVERWRITE, O_ADD, O_REDUCERS,
 	O_QUIET, O_VERBOSE, O_PROGRESS, O_DRY_RUN, O_OK_EXIT, O_NONEMPTY,
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
 	O_KEY, O_PARTITION,
@@ -1774,7 +1860,8 @@ enum {				/* ids of options that several share */
     "one ends with STRING (paragraphs: '\\n\\n')", 0 }, \
     { O_HEADER, 0, "header", "HOW", \
     "the first line of a file: skip, or repeat it", 0 }, \
-    { O_RECORDS, 'N', "records", "N", "records of a task", 0 }
+    { O_RECORDS, 'N', "records", "N", "records of a task", \
+    OPT_FREE_APPEND }
 #define OPT_IO { O_IO, 0, "io", "FORMAT", \
     "text, or rawbytes: keys and values of any bytes", 0 }
 #define OPT_KEYS { O_SEP, 't', "field-separator", "C", \
@@ -1791,7 +1878,7 @@ enum {				/* ids of options that several share */
 #define OPT_PARTITION { O_PARTITION, 0, "partition", "HOW", \
     "range, hash, or a CMD that numbers keys", 0 }
 #define OPT_BLOCK { O_BLOCK, 0, "block-size", "SIZE", \
-    "input bytes of a task (default: by the input)", 0 }, \
+    "input bytes of a task (default: by the input)", OPT_FREE_APPEND }, \
     { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }
 #define OPT_DEADLINE { O_DEADLINE, 0, "deadline", "TIME", \
     "limit of the whole job", OPT_FREE }

@@ -205,6 +205,75 @@ opt_flags(const struct cmd *c, const char *word)
 }
 
 static int
+by_option(const void *a, const void *b)
+{
+	const char *x = *(const char *const *)a, *y = *(const char *const *)b;
+	size_t n = strcspn(x, "="), m = strcspn(y, "=");
+	int c = memcmp(x, y, n < m ? n : m);
+
+	return c != 0 ? c : (n > m) - (n < m);
+}
+
+/* The options that matter, by name; those of one name in their order. */
+static struct opt_words
+pick(const struct cmd *c, bool (*matters)(unsigned), char *const *words,
+    size_t n)
+{
+	struct opt_words w = { xzalloc(n, sizeof *w.v), 0, 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		size_t at = w.n;
+
+		if (!matters(opt_flags(c, words[i])))
+			continue;
+		for (; at > 0 && by_option(w.v + at - 1, words + i) > 0; at--)
+			w.v[at] = w.v[at - 1];
+		w.v[at] = words[i];
+		w.n++;
+	}
+	return w;
+}
+
+/* Begins to compare the options of two command lines, by name, as far as
+ * they matter, which their flags say. */
+void
+opt_diff_begin(struct opt_diff *d, const struct cmd *c,
+    bool (*matters)(unsigned), char *const *a, size_t na, char *const *b,
+    size_t nb)
+{
+	*d = (struct opt_diff){ .a = pick(c, matters, a, na),
+	    .b = pick(c, matters, b, nb) };
+}
+
+/* Goes on to the next option that differs, or is only in one of them. */
+bool
+opt_diff_next(struct opt_diff *d)
+{
+	while (d->a.at < d->a.n || d->b.at < d->b.n) {
+		const char *const *x = d->a.at < d->a.n ? d->a.v + d->a.at :
+		    NULL;
+		const char *const *y = d->b.at < d->b.n ? d->b.v + d->b.at :
+		    NULL;
+		int c = x == NULL ? 1 : y == NULL ? -1 : by_option(x, y);
+
+		d->a.at += c <= 0;
+		d->b.at += c >= 0;
+		d->x = c <= 0 ? *x : NULL;
+		d->y = c >= 0 ? *y : NULL;
+		if (c != 0 || strcmp(*x, *y) != 0)
+			return true;
+	}
+	return false;
+}
+
+void
+opt_diff_end(struct opt_diff *d)
+{
+	free(d->a.v);
+	free(d->b.v);
+}
+
+static int
 give(struct optscan *s, const struct opt *o)
 {
 	if (o->id == ID_HELP) {

@@ -46,7 +46,7 @@ struct output {
 	char *target;		/* final name, links resolved; or NULL */
 	char *made;		/* what is renamed to it */
 	bool overwrite;
-	mode_t mode;		/* of a file */
+	mode_t mode;		/* of what is replaced */
 	int lock;
 	unsigned char *buf;
 };
@@ -170,6 +170,7 @@ static void
 check_overwrite(const struct output *o, const struct stat *st)
 {
 	const struct input *in = &o->job->input;
+	const char *option = o->job->kept != NULL ? "--append" : "--overwrite";
 	struct stat up;
 	char *parent = xasprintf("%s/..", o->job->outpath);
 	char *real = realpath(o->job->outpath, NULL);
@@ -178,17 +179,17 @@ check_overwrite(const struct output *o, const struct stat *st)
 		refuse("-O %s: is no directory", o->job->outpath);
 	if (real != NULL && (holds(real, ".") || (getenv("HOME") != NULL &&
 	    holds(real, getenv("HOME")))))
-		refuse("--overwrite: %s is or holds the working directory or "
-		    "your home", o->job->outpath);
+		refuse("%s: %s is or holds the working directory or your home",
+		    option, o->job->outpath);
 	if (stat(parent, &up) == 0 && (up.st_dev != st->st_dev ||
 	    up.st_ino == st->st_ino))
-		refuse("--overwrite: %s is a mount point", o->job->outpath);
+		refuse("%s: %s is a mount point", option, o->job->outpath);
 	free(parent);
 	if (!scratch_is_empty(o->job->outpath) && !made_by_mr(o->job->outpath))
-		refuse("--overwrite: %s was not made by mr", o->job->outpath);
+		refuse("%s: %s was not made by mr", option, o->job->outpath);
 	for (size_t i = 0; i < in->n && real != NULL; i++)
 		if (holds(real, in->files[i].name))
-			refuse("--overwrite: %s holds the input %s",
+			refuse("%s: %s holds the input %s", option,
 			    o->job->outpath, in->files[i].name);
 	free(real);
 }
@@ -206,7 +207,7 @@ begin_dir(struct output *o, bool overwrite)
 	o->target = path;
 	sweep_beside(o);
 	if (lstat(path, &st) == 0) {
-		if (!overwrite)
+		if (!overwrite && job->kept == NULL)
 			refuse("-O %s: it exists; --overwrite replaces what "
 			    "mr made", path);
 		if (stat(path, &st) == -1) {
@@ -214,6 +215,8 @@ begin_dir(struct output *o, bool overwrite)
 			refuse("nothing was run");
 		}
 		check_overwrite(o, &st);
+		o->overwrite = true;
+		o->mode = st.st_mode & 07777;
 	}
 	name_scratch(o);
 	o->made = xasprintf("%s/d", job->outscratch);
@@ -259,7 +262,7 @@ output_new(struct job *job, bool overwrite)
 	struct stat st;
 
 	*o = (struct output){ .job = job, .fd = -1, .lock = -1,
-	    .plain = !LINUX, .overwrite = overwrite };
+	    .plain = !LINUX };
 	o->buf = xrealloc(NULL, CHUNK, 1);
 	switch (job->out) {
 	case OUT_STDOUT:
@@ -617,6 +620,108 @@ move_extras(struct output *o)
 	closedir(top);
 }
 
+/* Does something with each name in a directory, the two that each has
+ * apart. */
+static void
+each_name(const char *dir, const char *to,
+    void (*act)(const char *path, const char *to))
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	if (d == NULL)
+		die_errno("%s", dir);
+	while ((e = readdir(d)) != NULL) {
+		char *from = xasprintf("%s/%s", dir, e->d_name);
+		char *into = xasprintf("%s/%s", to, e->d_name);
+
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			act(from, into);
+		free(from);
+		free(into);
+	}
+	closedir(d);
+}
+
+/* Puts what is there under another name too, where that is free. */
+static void
+link_tree(const char *from, const char *to)
+{
+	struct stat st;
+
+	if (lstat(from, &st) == -1)
+		die_errno("%s", from);
+	if (!S_ISDIR(st.st_mode)) {
+		if (link(from, to) == -1 && errno != EEXIST)
+			die_errno("%s", to);
+		return;
+	}
+	if (mkdir(to, 0777) == -1 && errno != EEXIST)
+		die_errno("%s", to);
+	each_name(from, to, link_tree);
+}
+
+/* What tasks have left in MR_OUTPUT_DIR when their input was new stays. */
+static void
+keep_extra(const char *from, const char *to)
+{
+	const char *name = strrchr(from, '/') + 1;
+
+	if (name[0] != '_' && strncmp(name, "part-", 5) != 0)
+		link_tree(from, to);
+}
+
+static void
+sync_file(const char *path)
+{
+	int fd = open_file(path, O_RDONLY | O_NOFOLLOW, 0);
+
+	if (fd == -1 && errno == ELOOP)
+		return;		/* a link of a task's */
+	if (fd == -1 || fsync(fd) == -1)
+		die_errno("%s", path);
+	close(fd);
+}
+
+static void
+sync_tree(const char *path, const char *unused)
+{
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		each_name(path, unused, sync_tree);
+	if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode))
+		sync_file(path);
+}
+
+/* Where a directory is for a moment whose successor cannot take its place in
+ * one step.  The caller's to free. */
+char *
+output_aside(const char *dir)
+{
+	char *copy = xstrdup(dir), *parent = parent_of(dir);
+	char *aside = xasprintf("%s/.%s.mr-old", parent, basename(copy));
+
+	free(copy);
+	free(parent);
+	return aside;
+}
+
+/* Two steps: of what is kept, the old one can be found between them. */
+static void
+replace_slowly(struct output *o)
+{
+	char *old = o->job->kept != NULL ? output_aside(o->target) :
+	    xasprintf("%s/old", o->job->outscratch);
+
+	if (rename(o->target, old) == -1 ||
+	    rename(o->made, o->target) == -1)
+		die_errno("%s", o->target);
+	if (o->job->kept != NULL)
+		scratch_remove(old, -1);
+	free(old);
+}
+
 static void
 rename_dir(struct output *o)
 {
@@ -635,14 +740,24 @@ rename_dir(struct output *o)
 	    1u << 1 /* exchange */) == 0)
 		return;		/* the old one goes with the scratch */
 #endif
-	{
-		char *old = xasprintf("%s/old", o->job->outscratch);
+	replace_slowly(o);
+}
 
-		if (rename(o->target, old) == -1 ||
-		    rename(o->made, o->target) == -1)
-			die_errno("%s", o->target);
-		free(old);
+/* The same for a directory that what is kept is a part of: it must outlive
+ * a loss of power. */
+static void
+replace_kept(struct output *o)
+{
+	char *parent = parent_of(o->target);
+
+	if (o->overwrite) {
+		each_name(o->target, o->made, keep_extra);
+		chmod(o->made, o->mode);
 	}
+	sync_tree(o->made, "");
+	rename_dir(o);
+	sync_file(parent);
+	free(parent);
 }
 
 /* Everything is right and written: gives the output its name.  Returns 0,
@@ -669,7 +784,10 @@ output_finish(struct output *o)
 	case OUT_DIR:
 		move_extras(o);
 		fclose(output_file(o, "_SUCCESS"));
-		rename_dir(o);
+		if (o->job->kept != NULL)
+			replace_kept(o);
+		else
+			rename_dir(o);
 		break;
 	case OUT_NONE:
 		break;

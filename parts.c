@@ -202,7 +202,8 @@ parts_choose(struct driver *d)
 			commit_open(job->jobdir, s, false,
 			    d->runs[i].first);
 		run_index_read(s, d->runs + i, d->index + i);
-		store_leave(s);
+		if (job->jobdir != NULL)
+			store_leave(s);
 		d->weight += d->runs[i].weight;
 	}
 	if (job->jobdir != NULL && jobstate_cuts(d))

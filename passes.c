@@ -1,12 +1,16 @@
 /* passes.c - when all maps are done, runs that are neighbours in the input
  * are merged while there are more than one merge can take.
  *
+ * With --append runs are kept, and read again each time: so there are fewer.
+ *
  * MR_DEBUG=onerun merges as many runs as possible. */
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "mr.h"
+
+enum { KEPT_MOST = 32 };	/* runs */
 
 static bool
 merging(const struct driver *d)
@@ -68,12 +72,12 @@ give_merge(struct driver *d, unsigned who, const struct run *runs, size_t k)
 	d->merges++;
 }
 
-/* One pass: windows of neighbours are merged, as many as are needed, each
- * run in one window at most. */
+/* One pass: windows of up to k neighbours are merged, as many as are needed
+ * for k runs to be left, each run in one window at most. */
 static void
-merge_pass(struct driver *d)
+merge_pass(struct driver *d, size_t k)
 {
-	size_t n = d->nruns, k = d->batch, at = 0, end;
+	size_t n = d->nruns, at = 0, end;
 	size_t windows = (n - k + k - 2) / (k - 1);
 	struct run *old;
 
@@ -107,10 +111,14 @@ merge_pass(struct driver *d)
 void
 passes_run(struct driver *d)
 {
+	size_t most = d->batch;
+
+	if (d->job->kept != NULL && most > KEPT_MOST)
+		most = KEPT_MOST;
 	progress_phase(&d->bar, "merge", 0, 0);
-	for (; d->nruns > d->batch && !d->failed; d->passes++) {
+	for (; d->nruns > most && !d->failed; d->passes++) {
 		qsort(d->runs, d->nruns, sizeof *d->runs, by_position);
-		merge_pass(d);
+		merge_pass(d, most);
 	}
 	if (d->nruns > 0)
 		qsort(d->runs, d->nruns, sizeof *d->runs, by_position);

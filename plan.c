@@ -134,13 +134,14 @@ plan_keep(struct driver *d, const struct split *s, bool done)
 static void
 plan_blocks(struct driver *d, uint32_t file, uint64_t head)
 {
-	uint64_t size = d->job->input.files[file].size;
-	uint64_t n = (size - head + d->block - 1) / d->block, each;
+	const struct file *f = d->job->input.files + file;
+	uint64_t size = f->size, begin = f->from > head ? f->from : head;
+	uint64_t n = (size - begin + d->block - 1) / d->block, each;
 
 	if (n == 0)
 		return;
-	each = (size - head + n - 1) / n;
-	for (uint64_t off = head; off < size; off += each)
+	each = (size - begin + n - 1) / n;
+	for (uint64_t off = begin; off < size; off += each)
 		plan_add(d, &(struct split){ .file = file, .nfiles = 1,
 		    .off = off, .len = size - off < each ? size - off :
 		    each, .head = head });
@@ -280,11 +281,12 @@ plan_packed(struct driver *d)
 	uint32_t first = (uint32_t)d->file;
 	uint64_t sum = 0, head = 0;
 
-	if (in->files[first].size > d->block) {
+	if (in->files[first].size > d->block || in->files[first].from > 0) {
 		plan_file(d, first);
 		return;
 	}
 	while (d->file < in->n && !in->files[d->file].stream &&
+	    in->files[d->file].from == 0 &&
 	    sum + in->files[d->file].size <= d->block) {
 		check_records(d, (uint32_t)d->file);
 		head = plan_header(d, (uint32_t)d->file);

@@ -20,20 +20,23 @@ static const struct opt opts[] = {
 	OPT_AGG,
 	OPT_PER_KEY,
 	{ O_FINISH, 0, "finish", "CMD",
-	    "once, over the whole output, which it replaces", OPT_FREE },
+	    "once, over the whole output, which it replaces",
+	    OPT_FREE | OPT_SAME_APPEND },
 	{ O_OUTPUT, 'o', "output", "FILE",
 	    "replaced at success; may be an input", OPT_FREE },
 	{ O_OUTDIR, 'O', "output-dir", "DIR", "part-00000 ... in a new DIR",
 	    OPT_FREE },
-	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made",
-	    OPT_FREE },
+	{ O_OVERWRITE, 0, "overwrite", NULL, "", OPT_FREE | OPT_JOINED },
+	{ O_ADD, 0, "append", NULL,
+	    "replace DIR; or only add what is new", OPT_FREE },
 	OPT_JOBS,
 	{ O_REDUCERS, 'R', "reducers", "N",
-	    "reduce tasks, so parts (default: by size)", 0 },
+	    "reduce tasks, so parts (default: by size)", OPT_FREE_APPEND },
 	OPT_BLOCK,
 	{ O_WHOLE, 0, "whole-file", NULL, "a task a file, which is its stdin",
 	    0 },
-	{ O_PACK, 0, "pack", NULL, "small files may share a task", 0 },
+	{ O_PACK, 0, "pack", NULL, "small files may share a task",
+	    OPT_FREE_APPEND },
 	{ O_NAMES, 0, "names", NULL,
 	    "a record is a file's name; none is opened", 0 },
 	{ O_DECOMPRESS, 0, "decompress", "HOW",
@@ -53,7 +56,8 @@ static const struct opt opts[] = {
 	OPT_FORM, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_IO, OPT_MEMORY,
 	OPT_TMPDIR, OPT_SORTING, OPT_TASKS,
 	OPT_JOB_DIR,
-	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure", 0 },
+	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure",
+	    OPT_FREE_APPEND },
 	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
 	OPT_TALK,
 	{ O_CHECK_IT, 0, "check", NULL,
@@ -149,6 +153,34 @@ static const char *const generated[] = {
 	[GENERATE_RANGE] = "--range", [GENERATE_SOURCE] = "--source",
 	[GENERATE_NAMES] = "--names",
 };
+
+/* What is appended to is a sorted result, and what of the input is new must
+ * be known by its content. */
+static void
+check_append(const struct setup *s)
+{
+	static const struct { int id; const char *name; } other[] = {
+		{ O_OVERWRITE, "--overwrite" }, { O_JOB_DIR, "--job-dir" },
+		{ O_WHOLE, "--whole-file" },
+	};
+	const struct job *job = &s->job;
+
+	if (!s->po.append)
+		return;
+	if (job->out != OUT_DIR)
+		refuse("--append has no effect without -O DIR");
+	if (job->kind == JOB_MAP)
+		refuse("--append has no effect without -r CMD");
+	for (size_t i = 0; i < sizeof other / sizeof *other; i++)
+		if (s->given[other[i].id])
+			refuse("--append and %s exclude each other",
+			    other[i].name);
+	if (job->made.kind != GENERATE_NONE)
+		refuse("--append and %s exclude each other",
+		    generated[job->made.kind]);
+	if (job->sample.kind != SAMPLE_ALL)
+		refuse("--append and --sample exclude each other");
+}
 
 /* Options that a job has no use for whose input is in no file. */
 static void
@@ -322,6 +354,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	    JOB_MAP;
 	join_names(&s);
 	check_effects(&s);
+	check_append(&s);
 	check_checking(&s);
 	check_generated(&s, &o);
 	check_sample(&s, seeded);

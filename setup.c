@@ -184,6 +184,9 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_OVERWRITE:
 		s->po.overwrite = true;
 		break;
+	case O_ADD:
+		s->po.append = true;
+		break;
 	case O_REDUCERS:
 		s->po.reducers = opt_count(o, 1, 100000);
 		break;
@@ -466,7 +469,8 @@ setup_input(struct setup *s, char *const *names, int n)
 	if (in->names)
 		files_check_names(in, &s->job.shape.fmt);
 	files_check(in);
-	if (!s->job.whole_file && (!form_is_plain(&s->job.form) ||
+	if (!s->po.append && !s->job.whole_file &&
+	    (!form_is_plain(&s->job.form) ||
 	    s->job.form.header != HEADER_NONE))
 		files_unpack_in_order(in);
 	if (in->recursive && in->ndirs == 0)
@@ -561,7 +565,7 @@ setup_run(struct setup *s)
 		refuse("--progress and --quiet exclude each other");
 	if (s->po.check)
 		return check_run(job, s->po.reducers != 1);
-	if (s->po.job_dir != NULL) {
+	if (s->po.job_dir != NULL || s->po.append) {
 		s->po.cmd = s->scan->cmd;
 		s->po.words = s->scan->words;
 		s->po.nwords = s->scan->nwords;

@@ -237,8 +237,7 @@ store_check(const struct store *s, uint64_t off, uint64_t len)
 		if (pread_full(s->disk, p, n, at) != (ssize_t)n)
 			die_errno("%s", s->path);
 		if (checksum(0, p, n) != s->sums[i])
-			die("%s: it is damaged; without it mr resume runs its "
-			    "task again", s->path);
+			die("%s: it is damaged; %s", s->path, s->cure);
 		s->checked[i / 8] |= (unsigned char)(1 << i % 8);
 	}
 	free(p);
