@@ -1,6 +1,6 @@
 # make [CC= CFLAGS= CPPFLAGS= LDFLAGS=]   build ./mr
 # make PORTABLE=1                         build it from plain POSIX alone
-# make check | check-long                 build and run the tests
+# make check | check-long | check-slurm   build and run the tests
 # make fuzz [SECONDS=4]                   random bytes for what reads files
 # make coverage                           lines that the tests execute
 # make install [DESTDIR= PREFIX= PROGRAM=]
@@ -22,6 +22,7 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
        -Wstrict-prototypes -Wwrite-strings
 
 OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o driver.o \
+       handover.o follow.o submit.o queue.o slurm.o capture.o element.o again.o \
        phases.o passes.o loop.o outcome.o report.o parts.o plan.o crew.o \
        output.o agg.o fold.o cell.o tally.o aggspec.o exact.o wide.o num.o \
        progress.o cuts.o stream.o check.o trial.o lines.o unpack.o worker.o \
@@ -70,6 +71,9 @@ check: mr tools
 
 check-long: mr tools
 	$(BATS) tests/long
+
+check-slurm: mr
+	$(BATS) tests/slurm
 
 SECONDS = 4
 
@@ -120,4 +124,4 @@ dist: mr
 clean:
 	rm -f mr $(OBJS) $(TOOLS) mr-*.tar.gz
 
-.PHONY: all tools check check-long fuzz coverage bench install uninstall dist clean
+.PHONY: all tools check check-long check-slurm fuzz coverage bench install uninstall dist clean

@@ -171,8 +171,14 @@ choose_output(struct driver *d)
 
 	if (!asked_whole() && job->out == OUT_DIR)
 		job->extradir = xasprintf("%s/extra", job->jobdir->path);
-	if (!asked_whole() || (d->po->detach && job->out == OUT_STDOUT))
+	if (!asked_whole() || (job->out == OUT_STDOUT &&
+	    (d->po->detach || jobplan_ask.element)))
 		job->out = OUT_NONE;
+	if (asked_whole() && jobplan_ask.element && job->out == OUT_NONE &&
+	    job->finish.argv != NULL) {
+		job->out = OUT_FILE;
+		job->outpath = xasprintf("%s/result", job->jobdir->path);
+	}
 }
 
 /* Goes on in the background, without a terminal.  The process that was
@@ -279,7 +285,6 @@ run_phases(struct driver *d)
 	struct job *job = d->job;
 	bool whole = asked_whole();
 
-	plan_maps(d);
 	if (!d->failed)
 		phases_map(d);
 	d->map_tasks = d->n;
@@ -331,8 +336,10 @@ driver_run(struct job *job, struct plan_options *po)
 	proc_driver_signals();
 	loop_begin(&d);
 	scratch_sweep(job->tmpdirs[0]);
+	if (po->job_dir != NULL && handover_join(&d))
+		return EXIT_OK;
 	if (po->job_dir != NULL)
-		jobstate_begin(&d);
+		handover_begin(&d);
 	if (is_delivered(&d))
 		return end_delivered(&d);
 	choose_output(&d);
@@ -346,7 +353,7 @@ driver_run(struct job *job, struct plan_options *po)
 		jobstate_stores(&d);
 	if (job->kept != NULL)
 		append_stores(&d);
-	if (po->detach && asked_whole())
+	if (po->detach && asked_whole() && !handover_is_due(&d))
 		detach(&d);
 	d.ending = EXIT_TROUBLE;
 	if (!occupy(&d))
@@ -354,6 +361,9 @@ driver_run(struct job *job, struct plan_options *po)
 	begin_output(&d);
 	d.deadline = po->deadline > 0 ? d.t0 + po->deadline : 0;
 	progress_begin(&d.bar, po->progress, po->quiet);
+	plan_maps(&d);
+	if (!d.failed && handover_is_due(&d))
+		return handover_run(&d);
 	run_phases(&d);
 	return d.failed ? end_failed(&d) : end_well(&d);
 }

@@ -6,6 +6,9 @@
  *	cuts	where the sorted whole is cut into parts
  *	verdict	how the last driver has ended
  *	messages	what that one has said
+ *	queue	who runs it, where an engine does (queue.c); engine/ is its
+ *	failed	how a task has failed there
+ *	result	the output of --finish there
  *	logs/	standard error of tasks
  *	extra/	what tasks have left in MR_OUTPUT_DIR
  *	lock	locked by the driver; its host and process
@@ -30,11 +33,13 @@
 #include "mr.h"
 
 static const char *const files[] = {
-	"cuts", "verdict", "messages", "plan", "lock",
+	"cuts", "verdict", "messages", "queue", "failed", "result", "plan",
+	"lock",
 };
 static const char verdict_kind[8] = "mrverd1\n";
+static const char failure_kind[8] = "mrfail1\n";
 static const char *const dirs[] = {
-	"input", "map", "reduce", "logs", "extra", "tmp",
+	"input", "map", "reduce", "logs", "extra", "engine", "tmp",
 };
 enum {
 	NFILES = sizeof files / sizeof *files,
@@ -308,8 +313,7 @@ jobdir_begin(struct jobdir *dir)
 {
 	int fd;
 
-	if (unlinkat(dir->fd, "verdict", 0) == -1 && errno != ENOENT)
-		die_errno("%s/verdict", dir->path);
+	jobdir_drop(dir, "verdict");
 	fd = openat(dir->fd, "messages", O_WRONLY | O_CREAT | O_TRUNC |
 	    O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd == -1)
@@ -349,6 +353,62 @@ jobdir_verdict(const struct jobdir *dir)
 	return u.bad ? -1 : got;
 }
 
+/* A task has failed for good: the first one that has is the job's. */
+void
+jobdir_fail(const struct jobdir *dir, int status, const struct buf *lines)
+{
+	struct buf b = {0};
+
+	seal_number(&b, (uint64_t)status);
+	seal_bytes(&b, lines->p, lines->len);
+	jobdir_put(dir, "failed", &b, failure_kind, false);
+	buf_free(&b);
+}
+
+/* Its exit status and the lines about it, or -1 if none has. */
+int
+jobdir_failure(const struct jobdir *dir, struct buf *lines)
+{
+	struct buf b = {0};
+	struct unseal u;
+	const unsigned char *p;
+	size_t len;
+	int got = jobdir_get(dir, "failed", &b, failure_kind);
+
+	u = (struct unseal){ b.p, b.p + b.len, got != 1 };
+	got = (int)unseal_number(&u, 255);
+	p = unseal_bytes(&u, &len);
+	if (!u.bad && lines != NULL)
+		buf_put(lines, p, len);
+	buf_free(&b);
+	return u.bad ? -1 : got;
+}
+
+/* How many files a directory of it has. */
+uint64_t
+jobdir_count(const struct jobdir *dir, const char *name)
+{
+	int fd = openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd == -1 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	uint64_t n = 0;
+
+	if (d == NULL)
+		die_errno("%s/%s", dir->path, name);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* Removes a file of it that may be there. */
+void
+jobdir_drop(const struct jobdir *dir, const char *name)
+{
+	if (unlinkat(dir->fd, name, 0) == -1 && errno != ENOENT)
+		die_errno("%s/%s", dir->path, name);
+}
+
 /* Removes a job directory and what mr has made in it, the plan last: what
  * is killed on its way can be done again. */
 void
@@ -361,8 +421,7 @@ jobdir_remove(struct jobdir *dir)
 		free(path);
 	}
 	for (size_t i = 0; i < NFILES; i++)
-		if (unlinkat(dir->fd, files[i], 0) == -1 && errno != ENOENT)
-			die_errno("%s/%s", dir->path, files[i]);
+		jobdir_drop(dir, files[i]);
 	if (rmdir(dir->path) == -1)
 		die_errno("%s", dir->path);
 }

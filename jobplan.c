@@ -480,6 +480,15 @@ check_files(const struct jobdir *dir, struct jobplan *p, const bool *done)
 	return differ;
 }
 
+/* Refuses another job than the one that is being run. */
+void
+jobplan_same(const struct driver *d, const struct jobplan *p)
+{
+	check_words(d, p, true, true);
+	if (jobplan_ask.kind == ASK_RUN)
+		check_names(d, p);
+}
+
 /* Compares the plan with what is asked for now.  What may differ, and does,
  * is planned anew: then what was made with it is of no use.  done: the map
  * tasks that are committed. */

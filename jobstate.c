@@ -105,6 +105,20 @@ jobstate_put_cuts(struct driver *d)
 
 /* ---- what is there */
 
+/* Whether a task is one of those that are asked for, of n. */
+static bool
+is_wanted(uint64_t task, uint64_t n)
+{
+	const struct ask *ask = &jobplan_ask;
+
+	if (ask->of == 0)
+		return task >= ask->lo && task <= ask->hi;
+	if (ask->sweep)
+		return task % ask->of == ask->share;
+	return task >= n * ask->share / ask->of &&
+	    task < n * (ask->share + 1) / ask->of;
+}
+
 /* Adds what a task has counted to the sums of the job. */
 static void
 add_sums(struct driver *d, const struct commit *c)
@@ -151,8 +165,8 @@ look(struct driver *d, const struct jobplan *p, struct state *s)
 		struct commit c;
 		int fd;
 
-		if (ask->kind == ASK_TASKS && (ask->reduce || i < ask->lo ||
-		    i > ask->hi))
+		if (ask->kind == ASK_TASKS && (ask->reduce ||
+		    !is_wanted(i, p->nsplits)))
 			continue;
 		fd = commit_read(dir, false, i, &c);
 		if (fd >= 0) {
@@ -229,7 +243,7 @@ take_tasks(struct driver *d, const struct jobplan *p, const struct state *s)
 	d->planned = true;
 	for (uint32_t i = 0; i < p->nsplits; i++) {
 		bool wanted = ask->kind == ASK_TASKS ? !ask->reduce &&
-		    i >= ask->lo && i <= ask->hi : ask->kind != ASK_RESULT;
+		    is_wanted(i, p->nsplits) : ask->kind != ASK_RESULT;
 		bool done = all || s->maps[i] || !wanted;
 
 		plan_keep(d, p->splits + i, done);
@@ -242,7 +256,7 @@ check_range(const char *what, uint64_t n)
 {
 	const struct ask *ask = &jobplan_ask;
 
-	if (ask->hi >= n)
+	if (ask->of == 0 && ask->hi >= n)
 		refuse("there is no %s task %lu: there are %llu", what,
 		    (unsigned long)ask->hi, (unsigned long long)n);
 }
@@ -443,7 +457,7 @@ jobstate_parts(struct driver *d)
 	for (uint32_t p = 0; p < d->nparts; p++) {
 		struct commit c;
 		bool wanted = ask->kind != ASK_TASKS ||
-		    (p >= ask->lo && p <= ask->hi);
+		    is_wanted(p, d->nparts);
 		int fd = commit_read(d->job->jobdir, true, p, &c);
 
 		if (fd == -2)

@@ -11,6 +11,8 @@
 
 #include "mr.h"
 
+#define LOOK_EVERY ((int64_t)1000000000)	/* at what others say, ns */
+
 static struct driver *the_driver;	/* for clean-up at death */
 
 /* Leaves nothing behind: no process, no file that is not the output. */
@@ -146,8 +148,12 @@ loop_step(struct driver *d)
 	if (d->deadline > 0 && wait != 0 &&
 	    (wait < 0 || d->deadline - now < wait))
 		wait = d->deadline > now ? d->deadline - now : 0;
+	if (jobplan_ask.element && (wait < 0 || wait > LOOK_EVERY))
+		wait = LOOK_EVERY;
 	proc_poll(p, n, wait);
 	look_at_signals(d);
+	if (jobplan_ask.element && now_ns() - d->looked > LOOK_EVERY)
+		outcome_elsewhere(d);
 	for (unsigned i = 0; i < d->nw; i++)
 		moving += d->job->shared->worker[i].moved;
 	d->bar.moving = moving;

@@ -139,7 +139,8 @@ main(int argc, char *argv[])
 		opt_completion(argc > 2 ? argv[2] : "", stdout);
 		return flushed();
 	}
-	c = find(argv[1]);
+	c = strcmp(argv[1], element_cmd.name) == 0 ? &element_cmd :
+	    find(argv[1]);
 	if (c != &run_cmd) {
 		snprintf(name, sizeof name, "mr %s", c->name);
 		diag_name = name;

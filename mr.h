@@ -247,6 +247,7 @@ void draft_close(struct draft *);
 /* ------------------------------------------------------------- opt.c */
 enum {
 	OPT_OPTIONAL = 1, OPT_HIDDEN = 2,
+
 	/* When a job in a job directory goes on, it may be another one: */
 	OPT_FREE = 4,		/* always */
 	OPT_FREE_MAP = 8,	/* as long as no map is committed */
@@ -303,6 +304,7 @@ void opt_diff_begin(struct opt_diff *, const struct cmd *,
 bool opt_diff_next(struct opt_diff *);
 void opt_diff_end(struct opt_diff *);
 bool opt_same(const char *word, const char *other);
+bool opt_among(char *const *words, size_t n, const char *word);
 const struct cmd *opt_command(const char *name);
 void opt_help(const struct cmd *, FILE *);
 void opt_completion(const char *shell, FILE *);
@@ -351,10 +353,60 @@ bool proc_take_info(void);
 int proc_poll(void *pollfds, size_t n, int64_t timeout_ns);
 void proc_stop_self(void);
 _Noreturn void proc_end_by(int sig);
+void proc_exec(const char *path, char *const argv[]);
 const char *signal_name(int sig, char *, size_t);
 const char *proc_lookup(const char *, char *, size_t);
 int command_check(const struct command *, const char *what, bool shell);
 int proc_filter(const char *prog, bool decompress, int in, int out);
+
+/* -------------------------------------------------------- capture.c */
+int capture(char *const argv[], int64_t limit_ns, struct buf *out,
+    struct buf *err);
+
+/* ---------------------------------------------------------- slurm.c */
+/* A queueing system.  What it cannot do for want of an answer leaves -1 or
+ * NULL, and in *why a line that the caller owns. */
+struct engine_limits {
+	uint64_t array;		/* elements of an array */
+	uint64_t jobs;		/* elements of all jobs */
+	uint64_t slots;		/* processors that it has */
+};
+struct engine_job {
+	const char *name;
+	const char *logs;	/* directory for what the engine itself says */
+	char *const *argv;	/* a script and its arguments */
+	char *const *options;	/* the user's, for the submitter */
+	size_t noptions;
+	uint32_t n;		/* elements of an array; 0: it is none */
+	uint32_t most;		/* of them at once; 0: any number */
+	const char *after;	/* a job that must be over, or NULL */
+	const char *success;	/* one that must have succeeded, or NULL */
+	bool hold;		/* until it is released */
+};
+enum engine_state {		/* of several jobs, the greatest of theirs */
+	ENGINE_GONE, ENGINE_WAITS, ENGINE_RUNS, ENGINE_STUCK, ENGINE_UNKNOWN,
+};
+enum engine_end {
+	ENGINE_SUCCEEDED, ENGINE_NOT_OVER, ENGINE_FAILED, ENGINE_NO_JOB,
+};
+struct engine_place {		/* what an element has */
+	uint64_t element, elements, restarts, cpus;
+	uint64_t memory;	/* bytes, or 0 */
+	const char *node;
+};
+struct engine {
+	const char *name, *submitter;
+	const char *const *options;	/* of it that are not the user's */
+	int (*limits)(struct engine_limits *, char **why);
+	char *(*submit)(const struct engine_job *, char **why);
+	int (*release)(const char *id, char **why);
+	int (*cancel)(char *const ids[], size_t n, char **why);
+	enum engine_state (*state)(char *const ids[], size_t n, char **why);
+	size_t (*find)(const char *script, char ***ids);
+	enum engine_end (*end)(const char *id, char **why);
+	void (*here)(struct engine_place *);
+};
+extern const struct engine slurm_engine;
 
 /* ---------------------------------------------------------- record.c */
 struct format {
@@ -1535,6 +1587,13 @@ struct plan_options {
 	bool overwrite, append, filter, unordered, check;
 	const char *job_dir;	/* or NULL */
 	bool detach, no_sync;
+	const struct engine *engine;	/* that runs it, or NULL: we do */
+	const char *after;	/* a job directory, or a job of the engine's */
+	char **engine_words;	/* options for its submitter */
+	size_t nengine_words;
+	uint64_t elements;	/* 0: by the engine's limits: */
+	struct engine_limits limits;
+	uint64_t most;		/* elements at once; 0: any number */
 	const struct cmd *cmd;	/* for a job directory: the options */
 	char **words;		/* as --name=value */
 	size_t nwords;
@@ -1627,6 +1686,7 @@ struct driver {
 	uint64_t map_out, peak_kb;
 	int64_t t0, t_map, t_merge, t_reduce, t_finish, t_end;
 	uint64_t map_tasks;
+	int64_t looked;		/* whether another element has failed */
 	struct counters counters;	/* of tasks that are kept */
 	struct buf hot;		/* keys with much of the weight, as text */
 	uint64_t weight;
@@ -1667,6 +1727,10 @@ int jobdir_get(const struct jobdir *, const char *name, struct buf *,
 void jobdir_begin(struct jobdir *);
 void jobdir_end(const struct jobdir *, int status);
 int jobdir_verdict(const struct jobdir *);
+void jobdir_fail(const struct jobdir *, int status, const struct buf *lines);
+int jobdir_failure(const struct jobdir *, struct buf *lines);
+uint64_t jobdir_count(const struct jobdir *, const char *name);
+void jobdir_drop(const struct jobdir *, const char *name);
 void jobdir_remove(struct jobdir *);
 
 /* --------------------------------------------------------- jobplan.c */
@@ -1680,6 +1744,11 @@ struct ask {			/* what is wanted of the job in a directory */
 	enum ask_kind kind;
 	bool reduce;		/* ASK_TASKS: which */
 	uint32_t lo, hi;
+	/* In a queue, by an engine (queue.c): */
+	bool element;
+	bool sweep;		/* every task whose number leaves... */
+	uint64_t share, of;	/* ...share by of; else such a stretch */
+	const char *node;	/* where we are */
 };
 extern struct ask jobplan_ask;
 extern const char jobplan_cuts_kind[8];
@@ -1700,6 +1769,7 @@ struct jobplan {
 };
 bool jobplan_read(struct jobdir *, struct jobplan *);
 uint64_t jobplan_parts(struct jobdir *, bool *known);
+void jobplan_same(const struct driver *, const struct jobplan *);
 void jobplan_make(struct driver *, struct jobplan *);
 void jobplan_drawn(struct driver *);
 void jobplan_compare(struct driver *, struct jobplan *, const bool *done,
@@ -1786,6 +1856,34 @@ void append_unpack(struct driver *);
 void append_runs(struct driver *);
 void append_keep(struct driver *);
 
+/* ----------------------------------------------------------- queue.c */
+enum { QUEUE_JOBS = 5 };
+struct queue {			/* what runs a job in a job directory */
+	const struct engine *engine;
+	char *ids[QUEUE_JOBS];	/* in the order in which they run */
+	size_t n;
+	bool after;		/* another job has to succeed before */
+	uint64_t begun;		/* time(2) of its submission */
+};
+const struct engine *queue_engine(const char *name);
+bool queue_read(const struct jobdir *, struct queue *);
+enum engine_state queue_state(const struct jobdir *, const struct queue *);
+char **queue_options(const struct engine *, const char *text, size_t *n);
+void queue_write(const struct jobdir *, const struct queue *);
+void queue_cancel(const struct jobdir *, const struct queue *);
+
+/* ---------------------------------------------------------- submit.c */
+void submit_prepare(struct plan_options *);
+void submit_job(struct driver *, struct queue *);
+
+/* ---------------------------------------------------------- follow.c */
+void follow_cancel(struct jobdir *, const struct queue *, int sig);
+void follow_job(struct jobdir *, const struct queue *, bool progress,
+    bool quiet, bool cancels);
+
+/* ----------------------------------------------------------- again.c */
+int again_run(struct jobdir *, char *const *more, size_t n);
+
 /* ----------------------------------------------------------- parts.c */
 void parts_choose(struct driver *);
 void parts_give(struct driver *, unsigned who, uint32_t part);
@@ -1801,6 +1899,7 @@ void report_write(const struct driver *, FILE *);
 
 /* --------------------------------------------------------- outcome.c */
 void outcome_fails(struct driver *, int status);
+bool outcome_elsewhere(struct driver *);
 void outcome_take(struct driver *, unsigned who);
 
 /* ------------------------------------------------------------ loop.c */
@@ -1820,6 +1919,12 @@ void phases_flush(struct driver *);
 void phases_reduce(struct driver *);
 void phases_finish(struct driver *);
 
+/* -------------------------------------------------------- handover.c */
+bool handover_join(struct driver *);
+void handover_begin(struct driver *);
+bool handover_is_due(struct driver *);
+int handover_run(struct driver *);
+
 /* ---------------------------------------------------------- driver.c */
 int driver_run(struct job *, struct plan_options *);
 
@@ -1832,6 +1937,7 @@ enum {				/* ids of options that several share */
 	O_KEY, O_PARTITION,
 	O_TAG, O_ENV, O_SHIP, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_JOB_DIR, O_DETACH, O_NO_SYNC,
+	O_ON, O_AFTER, O_SBATCH, O_ELEMENTS,
 	O_PER_KEY, O_KEY_STDIN,
 	O_RECURSIVE, O_FILES_FROM, O_FILES0_FROM, O_DECOMPRESS,
 	O_LINES, O_RECORDS, O_RECSTART, O_RECEND, O_HEADER, O_IO,
@@ -1887,6 +1993,12 @@ enum {				/* ids of options that several share */
     { O_DETACH, 0, "detach", NULL, "go on in the background (mr wait)", \
     OPT_FREE }, \
     { O_NO_SYNC, 0, "no-sync", NULL, NULL, OPT_HIDDEN | OPT_FREE }
+#define OPT_ENGINE \
+    { O_ON, 0, "on", "WHERE", \
+    "", OPT_FREE | OPT_JOINED }, \
+    { O_AFTER, 0, "after", "JOB", "", OPT_FREE | OPT_JOINED }, \
+    { O_ELEMENTS, 0, "elements", "N", "", OPT_FREE | OPT_JOINED }, \
+    { O_SBATCH, 0, "sbatch", "OPTS", "or slurm (mr-slurm)", OPT_FREE }
 #define OPT_TASKS \
     { O_OK_EXIT, 0, "ok-exit", "LIST", \
     "exit statuses that are success too, e.g. 1", 0 }, \
@@ -1923,6 +2035,7 @@ struct setup {
 	bool given[O_OWN];	/* options, by id */
 	struct buf recstart, recend;
 	const char *partition;		/* as given, or NULL */
+	const char *on, *sbatch;	/* as given, or NULL */
 	const struct optscan *scan;	/* that they are from */
 };
 void setup_begin(struct setup *, const char *what);
@@ -1933,6 +2046,7 @@ void setup_io(struct setup *);
 void setup_form(struct setup *);
 void setup_keys(struct setup *);
 void setup_aggregate(struct setup *);
+void setup_engine(struct setup *);
 void setup_no_command(const struct setup *, const char *lacks);
 void setup_partition(struct setup *);
 void setup_input(struct setup *, char *const *names, int n);
@@ -1945,6 +2059,6 @@ int setup_run(struct setup *);
 extern const struct cmd map_cmd, sort_cmd, shuffle_cmd, reduce_cmd, agg_cmd,
     run_cmd, convert_cmd;
 extern const struct cmd resume_cmd, task_cmd, wait_cmd, status_cmd, logs_cmd,
-    cancel_cmd, rm_cmd;
+    cancel_cmd, rm_cmd, element_cmd;
 
 #endif

@@ -183,6 +183,16 @@ opt_same(const char *word, const char *other)
 	return n == strcspn(other, "=") && strncmp(word, other, n) == 0;
 }
 
+/* Whether some word of the list is the same option. */
+bool
+opt_among(char *const *words, size_t n, const char *word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (opt_same(words[i], word))
+			return true;
+	return false;
+}
+
 const struct cmd *
 opt_command(const char *name)
 {

@@ -7,8 +7,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mr.h"
 
@@ -18,6 +20,19 @@ outcome_fails(struct driver *d, int status)
 	if (!d->failed)
 		d->status = status;
 	d->failed = true;
+}
+
+/* Whether a task that another element of the queue has run has failed for
+ * good: that ends the job here as well. */
+bool
+outcome_elsewhere(struct driver *d)
+{
+	d->looked = now_ns();
+	if (!jobplan_ask.element || d->failed ||
+	    faccessat(d->job->jobdir->fd, "failed", F_OK, 0) == -1)
+		return false;
+	outcome_fails(d, EXIT_TROUBLE);
+	return true;
 }
 
 /* The store of a dead worker's successor goes on behind what is in use. */

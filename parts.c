@@ -180,8 +180,10 @@ parts_by_weight(const struct driver *d)
 	uint64_t most = d->weight / (d->job->reduce.argv == NULL ?
 	    MERGE_MOST : TASK_MOST);
 
-	if (most < 4 * d->nw)
-		most = 4 * d->nw;
+	uint64_t width = jobplan_ask.of > d->nw ? jobplan_ask.of : d->nw;
+
+	if (most < 4 * width)
+		most = 4 * width;
 	if (parts > most)
 		parts = most;
 	return parts > 0 ? parts : 1;

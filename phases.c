@@ -10,9 +10,9 @@
 /* Whether no task should be handed out now: the job has failed, or it is a
  * filter whose output is not taken, or they are behind one that ends it. */
 static bool
-must_wait(const struct driver *d)
+must_wait(struct driver *d)
 {
-	if (d->failed || (d->disorder != NO_TASK &&
+	if (d->failed || outcome_elsewhere(d) || (d->disorder != NO_TASK &&
 	    d->spans[0].lo > d->disorder))
 		return true;
 	return d->po->filter && output_waiting(d->out) > WAITING_MOST &&

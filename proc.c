@@ -492,6 +492,20 @@ proc_stop_self(void)
 	set_handler(SIGTSTP, note);
 }
 
+/* Puts another program in the place of this process, with signals as they
+ * were.  Returns if it cannot be run. */
+void
+proc_exec(const char *path, char *const argv[])
+{
+	sigset_t none;
+
+	for (size_t i = 0; i < NCHANGED; i++)
+		signal(changed[i], was_ignored[i] ? SIG_IGN : SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	execv(path, argv);
+}
+
 /* Ends as a process killed by sig ends, so that the shell sees it. */
 void
 proc_end_by(int sig)

@@ -114,8 +114,11 @@ report_failure(struct driver *d, const struct task *t, const struct reply_msg *r
 	else
 		buf_printf(&b, "combine of map tasks %lu-%lu",
 		    (unsigned long)r->run.first, (unsigned long)r->run.last);
-	buf_printf(&b, " failed after %lu attempt%s: ", attempts,
+	buf_printf(&b, " failed after %lu attempt%s", attempts,
 	    attempts == 1 ? "" : "s");
+	if (jobplan_ask.node != NULL)
+		buf_printf(&b, " on %s", jobplan_ask.node);
+	buf_str(&b, ": ");
 	describe(d, r, &b);
 	buf_str(&b, "\n");
 	if (t->split.generated && r->combine_attempts == 0) {
@@ -155,6 +158,8 @@ report_failure(struct driver *d, const struct task *t, const struct reply_msg *r
 		buf_printf(&b, "%s:   if that is no failure (grep), "
 		    "--ok-exit 1\n", diag_name);
 	diag_write(b.p, b.len);
+	if (jobplan_ask.element)
+		jobdir_fail(d->job->jobdir, r->fail.exit, &b);
 	buf_free(&b);
 }
 

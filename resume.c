@@ -12,47 +12,6 @@
 
 #include "mr.h"
 
-/* Whether some word of the list is the same option. */
-static bool
-has(char *const *words, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (opt_same(words[i], word))
-			return true;
-	return false;
-}
-
-/* Runs the job's own command with more options, which take the place of
- * those of the same name. */
-static int
-again(struct jobdir *dir, char *const *more, size_t n)
-{
-	static const char *const ours[] = { "--job-dir", "--detach" };
-	const struct cmd *run = opt_command("run");
-	struct jobplan p;
-	char **argv;
-	int argc = 0;
-
-	if (!jobplan_read(dir, &p))
-		refuse("%s: it has no plan", dir->path);
-	argv = xzalloc(p.nwords + n + 3, sizeof *argv);
-	argv[argc++] = xstrdup(run->name);
-	for (size_t i = 0; i < p.nwords; i++)
-		if (!opt_same(p.words[i], ours[0]) &&
-		    !opt_same(p.words[i], ours[1]) &&
-		    !has(more, n, p.words[i]))
-			argv[argc++] = p.words[i];
-	for (size_t i = 0; i < n; i++)
-		argv[argc++] = more[i];
-	argv[argc++] = xasprintf("--job-dir=%s", dir->path);
-	diag_name = "mr";	/* it says what mr run would say */
-	if (chdir(p.cwd) == -1) {
-		say_errno("%s", p.cwd);
-		refuse("%s: that is where the job was planned", dir->path);
-	}
-	return run->main(run, argc, argv);
-}
-
 static struct jobdir *
 open_operand(const struct cmd *c, const struct optscan *o)
 {
@@ -97,7 +56,7 @@ resume_main(const struct cmd *c, int argc, char *argv[])
 	if (o.noperands > 1)
 		refuse("only one job directory");
 	jobplan_ask.kind = ASK_RESUME;
-	return again(dir, o.words, o.nwords);
+	return again_run(dir, o.words, o.nwords);
 }
 
 const struct cmd resume_cmd = {
@@ -154,7 +113,7 @@ task_main(const struct cmd *c, int argc, char *argv[])
 	jobplan_ask.kind = ASK_TASKS;
 	jobplan_ask.reduce = o.operands[1][0] == 'r';
 	take_range(o.operands[2]);
-	return again(dir, o.words, o.nwords);
+	return again_run(dir, o.words, o.nwords);
 }
 
 const struct cmd task_cmd = {
@@ -187,14 +146,35 @@ show_messages(const struct jobdir *dir)
 	free(path);
 }
 
+/* What --finish has made on a node. */
+static int
+show_result(const struct jobdir *dir)
+{
+	char *path = xasprintf("%s/result", dir->path), p[64 * KiB];
+	int fd = open_file(path, O_RDONLY, 0);
+	ssize_t n;
+
+	if (fd == -1)
+		die_errno("%s", path);
+	while ((n = read_some(fd, p, sizeof p)) > 0)
+		if (write_full(STDOUT_FILENO, p, (size_t)n) == -1)
+			die_errno("standard output");
+	if (n == -1)
+		die_errno("%s", path);
+	close(fd);
+	free(path);
+	return EXIT_OK;
+}
+
 /* Whether the job's output goes to standard output. */
 static bool
 prints(struct jobdir *dir)
 {
 	struct jobplan p;
 
-	return jobplan_read(dir, &p) && !has(p.words, p.nwords, "--output") &&
-	    !has(p.words, p.nwords, "--output-dir");
+	return jobplan_read(dir, &p) &&
+	    !opt_among(p.words, p.nwords, "--output") &&
+	    !opt_among(p.words, p.nwords, "--output-dir");
 }
 
 static int
@@ -202,7 +182,9 @@ wait_main(const struct cmd *c, int argc, char *argv[])
 {
 	struct optscan o;
 	struct jobdir *dir;
+	struct queue q;
 	char *more[] = { xstrdup("--quiet") };
+	bool queued;
 	int status;
 
 	opt_begin(&o, c, argc, argv);
@@ -211,9 +193,12 @@ wait_main(const struct cmd *c, int argc, char *argv[])
 	dir = open_operand(c, &o);
 	if (o.noperands > 1)
 		refuse("only one job directory");
-	while (jobdir_try_lock(dir) == -1)
+	while (!(queued = queue_read(dir, &q)) && jobdir_try_lock(dir) == -1)
 		proc_poll(NULL, 0, 100000000);
-	jobdir_unlock(dir);
+	if (queued)
+		follow_job(dir, &q, false, false, false);
+	else
+		jobdir_unlock(dir);
 	status = jobdir_verdict(dir);
 	show_messages(dir);
 	if (status == -1)
@@ -221,8 +206,10 @@ wait_main(const struct cmd *c, int argc, char *argv[])
 		    "(mr resume)", dir->path);
 	if (status != EXIT_OK || !prints(dir))
 		return status;
+	if (faccessat(dir->fd, "result", F_OK, 0) == 0)
+		return show_result(dir);
 	jobplan_ask.kind = ASK_RESULT;
-	return again(dir, more, 1);
+	return again_run(dir, more, 1);
 }
 
 const struct cmd wait_cmd = {

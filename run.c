@@ -56,6 +56,7 @@ static const struct opt opts[] = {
 	OPT_FORM, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_IO, OPT_MEMORY,
 	OPT_TMPDIR, OPT_SORTING, OPT_TASKS,
 	OPT_JOB_DIR,
+	OPT_ENGINE,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure",
 	    OPT_FREE_APPEND },
 	{ O_UNORDERED, 0, "unordered", NULL, "output in any order", 0 },
@@ -354,6 +355,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	    JOB_MAP;
 	join_names(&s);
 	check_effects(&s);
+	setup_engine(&s);
 	check_append(&s);
 	check_checking(&s);
 	check_generated(&s, &o);

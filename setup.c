@@ -264,6 +264,18 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_NO_SYNC:
 		s->po.no_sync = true;
 		break;
+	case O_ON:
+		s->on = o->value;
+		break;
+	case O_AFTER:
+		s->po.after = o->value;
+		break;
+	case O_ELEMENTS:
+		s->po.elements = opt_count(o, 1, 1000000);
+		break;
+	case O_SBATCH:
+		s->sbatch = o->value;
+		break;
 	case O_PACK:
 		job->pack = true;
 		break;
@@ -442,6 +454,48 @@ setup_no_command(const struct setup *s, const char *lacks)
 			setup_needs(s, options[i].id, options[i].name, lacks);
 }
 
+/* Where the job runs: by --on, or by MR_ON. */
+void
+setup_engine(struct setup *s)
+{
+	static const struct { int id; const char *name; } options[] = {
+		{ O_AFTER, "--after" }, { O_ELEMENTS, "--elements" },
+		{ O_SBATCH, "--sbatch" },
+	};
+	struct plan_options *po = &s->po;
+	const char *on = s->on;
+
+	if (on == NULL && jobplan_ask.kind == ASK_RUN && !po->check &&
+	    !po->dry_run)
+		on = getenv("MR_ON");
+	if (on != NULL && on[0] != '\0' && strcmp(on, "local") != 0) {
+		po->engine = queue_engine(on);
+		if (po->engine == NULL)
+			refuse("--on %s: must be local or slurm", on);
+	}
+	s->on = po->engine != NULL ? po->engine->name : "local";
+	unsetenv("MR_ON");	/* that is not for the tasks */
+	for (size_t i = 0; po->engine == NULL && i < 3; i++)
+		setup_needs(s, options[i].id, options[i].name, "--on slurm");
+	if (po->engine == NULL)
+		return;
+	if (po->check)
+		refuse("--on %s has no effect with --check", on);
+	if (po->append)
+		refuse("--append and --on %s exclude each other: what is kept "
+		    "is brought up to date by one machine", on);
+	if (po->job_dir == NULL)
+		refuse("--on %s needs --job-dir DIR, on a file system that "
+		    "all nodes share", on);
+	if (s->sbatch != NULL)
+		po->engine_words = queue_options(po->engine, s->sbatch,
+		    &po->nengine_words);
+	po->most = po->jobs;
+	po->jobs = jobplan_ask.element ? po->jobs : 0;
+	if (!s->given[O_RETRIES])
+		po->retries = 3;
+}
+
 /* The operands: files, directories, "-"; none means standard input, but an
  * empty list of names is empty input. */
 void
@@ -537,6 +591,15 @@ default_jobs(void)
 	return usable_cores();
 }
 
+/* Adds to the words of the plan. */
+static void
+add_word(struct setup *s, char *word)
+{
+	s->po.words = xrealloc(s->po.words, s->po.nwords + 1,
+	    sizeof *s->po.words);
+	s->po.words[s->po.nwords++] = word;
+}
+
 /* Fills in what was not given and runs the job. */
 int
 setup_run(struct setup *s)
@@ -569,6 +632,8 @@ setup_run(struct setup *s)
 		s->po.cmd = s->scan->cmd;
 		s->po.words = s->scan->words;
 		s->po.nwords = s->scan->nwords;
+		if (s->po.engine != NULL && !s->given[O_ON])
+			add_word(s, xasprintf("--on=%s", s->on));
 	}
 	return driver_run(job, &s->po);
 }

@@ -31,39 +31,24 @@ static const struct opt status_opts[] = {
 struct facts {
 	const char *state;
 	int verdict;		/* -1: none */
+	const char *engine, *first, *last;	/* its jobs, or NULL */
 	uint64_t maps, maps_done, parts, parts_done;
 	bool sorts, cut;	/* cut: it is known how many parts there are */
 	struct counters counters;
 };
 
-/* How many tasks have a file there. */
-static uint64_t
-count(const struct jobdir *dir, const char *name)
-{
-	char *path = xasprintf("%s/%s", dir->path, name);
-	DIR *d = opendir(path);
-	struct dirent *e;
-	uint64_t n = 0;
-
-	if (d == NULL)
-		die_errno("%s", path);
-	while ((e = readdir(d)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(d);
-	free(path);
-	return n;
-}
-
 static void
 look(struct jobdir *dir, const struct jobplan *p, struct facts *f)
 {
 	bool idle = jobdir_try_lock(dir) == 0;
+	struct queue q;
+	enum engine_state queued = ENGINE_GONE;
 
 	if (idle)
 		jobdir_unlock(dir);
 	*f = (struct facts){ .maps = p->nsplits, .sorts = p->sorts,
-	    .maps_done = count(dir, "map"),
-	    .parts_done = count(dir, "reduce"), .verdict = -1 };
+	    .maps_done = jobdir_count(dir, "map"),
+	    .parts_done = jobdir_count(dir, "reduce"), .verdict = -1 };
 	f->parts = jobplan_parts(dir, &f->cut);
 	for (uint32_t i = 0; i < f->maps; i++)
 		commit_counters(dir, false, i, &f->counters);
@@ -71,7 +56,15 @@ look(struct jobdir *dir, const struct jobplan *p, struct facts *f)
 		commit_counters(dir, true, i, &f->counters);
 	if (idle)
 		f->verdict = jobdir_verdict(dir);
-	f->state = !idle ? "running" : f->verdict == -1 ? "interrupted" :
+	if (queue_read(dir, &q)) {
+		queued = queue_state(dir, &q);
+		f->engine = q.engine->name;
+		f->first = q.ids[0];
+		f->last = q.ids[q.n - 1];
+	}
+	f->state = queued == ENGINE_WAITS ? "queued" :
+	    queued == ENGINE_UNKNOWN ? "unknown" :
+	    !idle || queued != ENGINE_GONE ? "running" : f->verdict == -1 ? "interrupted" :
 	    f->verdict == 0 ? "complete" : "failed";
 }
 
@@ -84,7 +77,10 @@ print_json(const struct jobdir *dir, const struct jobplan *p,
 	printf("{\"job\": \"%s\", \"state\": \"%s\",\n", p->id, f->state);
 	if (f->verdict != -1)
 		printf(" \"status\": %d,\n", f->verdict);
-	if (strcmp(f->state, "running") == 0)
+	if (f->engine != NULL)
+		printf(" \"engine\": \"%s\", \"first_job\": %s, "
+		    "\"last_job\": %s,\n", f->engine, f->first, f->last);
+	else if (strcmp(f->state, "running") == 0)
 		printf(" \"host\": \"%s\", \"pid\": %ld,\n", dir->host,
 		    (long)dir->pid);
 	if (f->cut)
@@ -105,7 +101,9 @@ print_text(const struct jobdir *dir, const struct jobplan *p,
 	struct buf b = {0};
 
 	printf("job %s: %s", p->id, f->state);
-	if (strcmp(f->state, "running") == 0)
+	if (f->engine != NULL)
+		printf(", %s jobs %s to %s", f->engine, f->first, f->last);
+	else if (strcmp(f->state, "running") == 0)
 		printf(", process %ld on %s", (long)dir->pid, dir->host);
 	if (f->verdict > 0)
 		printf(", exit status %d", f->verdict);
@@ -279,12 +277,17 @@ cancel_main(const struct cmd *c, int argc, char *argv[])
 {
 	struct optscan o;
 	struct jobdir *dir;
+	struct queue q;
 	char host[64] = "";
 
 	opt_begin(&o, c, argc, argv);
 	while (opt_next(&o) != -1)
 		;
 	dir = open_operand(c, &o, 1);
+	if (queue_read(dir, &q) && queue_state(dir, &q) != ENGINE_GONE) {
+		follow_cancel(dir, &q, SIGTERM);
+		return EXIT_OK;
+	}
 	if (jobdir_try_lock(dir) == 0) {
 		say("%s: nobody works on the job", dir->path);
 		return EXIT_OK;
@@ -319,6 +322,7 @@ rm_main(const struct cmd *c, int argc, char *argv[])
 	struct optscan o;
 	struct jobdir *dir;
 	struct jobplan p;
+	struct queue q;
 
 	opt_begin(&o, c, argc, argv);
 	while (opt_next(&o) != -1)
@@ -326,6 +330,11 @@ rm_main(const struct cmd *c, int argc, char *argv[])
 	dir = open_operand(c, &o, 1);
 	if (!jobplan_read(dir, &p))
 		refuse("%s: it has no plan", dir->path);
+	if (queue_read(dir, &q) && queue_state(dir, &q) != ENGINE_GONE) {
+		say("%s: %s runs it, job %s (mr cancel)", dir->path,
+		    q.engine->name, q.ids[0]);
+		return EXIT_BUSY;
+	}
 	jobdir_lock(dir);
 	jobdir_remove(dir);
 	return EXIT_OK;

@@ -9,7 +9,7 @@ subcommands='run map sort shuffle reduce agg convert'
 # names_of SUB: its long options, without their dashes.
 names_of() {
 	mr "$1" --help |
-		sed -E ':a; s/^(      --[^ ]+( [A-Z:|%]+)?), --/\1\n      --/; ta' |
+		sed -E ':a; s/(^|\n)(      --[^ ]+( [A-Z:|%]+)?), --/\1\2\n      --/; ta' |
 		sed -nE 's/^  (-.,|   ) --([a-z0-9-]+).*/\2/p'
 }
 
