@@ -22,17 +22,18 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
        -Wstrict-prototypes -Wwrite-strings
 
 OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o driver.o \
-       handover.o follow.o submit.o queue.o slurm.o capture.o element.o again.o \
-       phases.o passes.o loop.o outcome.o report.o parts.o plan.o crew.o \
-       output.o agg.o fold.o cell.o tally.o aggspec.o exact.o wide.o num.o \
-       progress.o cuts.o stream.o check.o trial.o lines.o unpack.o worker.o \
-       redtask.o mergetask.o maptask.o made.o taskcmd.o harvest.o reply.o \
-       sorted.o combine.o taskenv.o named.o reader.o perkey.o attempt.o chatter.o \
-       feed.o scratch.o collect.o radix.o merge.o partcmd.o runio.o feeder.o \
-       store.o generate.o sample.o ship.o input.o files.o codec.o ikey.o \
-       keyenc.o keyver.o keydef.o partition.o recfile.o form.o record.o \
-       proc.o opt.o resume.o status.o append.o kept.o known.o jobstate.o jobplan.o jobdir.o commit.o \
-       counters.o seal.o buf.o util.o diag.o
+       handover.o follow.o submit.o queue.o slurm.o capture.o element.o \
+       again.o badlist.o phases.o passes.o loop.o outcome.o report.o parts.o \
+       plan.o crew.o output.o agg.o fold.o cell.o tally.o aggspec.o exact.o \
+       wide.o num.o progress.o cuts.o stream.o check.o trial.o lines.o \
+       unpack.o worker.o redtask.o mergetask.o maptask.o hunt.o made.o \
+       taskcmd.o harvest.o reply.o sorted.o combine.o taskenv.o named.o \
+       reader.o perkey.o attempt.o chatter.o feed.o scratch.o collect.o \
+       radix.o merge.o partcmd.o runio.o feeder.o store.o generate.o \
+       sample.o ship.o input.o files.o codec.o ikey.o keyenc.o keyver.o \
+       keydef.o partition.o recfile.o form.o record.o proc.o opt.o resume.o \
+       status.o append.o kept.o known.o jobstate.o jobplan.o jobdir.o \
+       commit.o counters.o seal.o buf.o util.o diag.o
 
 all: mr
 

@@ -155,8 +155,9 @@ take_input(struct driver *d)
 		*f = p->file;
 		if (is_unpacked(job, p)) {
 			f->codec = 0;
-			f->size = p->end - front_of(job, p);
-			f->from = p->from - front_of(job, p);
+			f->front = front_of(job, p);
+			f->size = p->end - f->front;
+			f->from = p->from - f->front;
 		} else if (f->codec == 0) {
 			f->size = p->end;
 			f->from = p->from;

@@ -15,7 +15,7 @@
  * The process group is killed before its leader is reaped, so that its
  * number cannot have become somebody else's. */
 
-#define _GNU_SOURCE		/* splice, pipe2, F_SETPIPE_SZ */
+#define _GNU_SOURCE		/* pipe2, F_SETPIPE_SZ, memmem */
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <errno.h>
@@ -38,9 +38,9 @@ struct state {
 	struct chatter err;
 	int out;
 	pid_t pid;
-	bool exited, reported;
+	bool exited;
 	int status;
-	int64_t begun, paused0, moved;	/* moved: when a byte last moved */
+	int64_t begun, moved;	/* moved: when a byte last moved */
 	int64_t exit_at;
 	int64_t kill_at;	/* TERM was sent; 0: it was not */
 	bool killed;
@@ -440,4 +440,88 @@ out:
 	feed_end(&s.feed);
 	buf_free(&s.err.line);
 	free(s.buf);
+}
+
+/* Whether what a task said last tells of memory that it did not get. */
+static bool
+tells_of_memory(const struct buf *tail)
+{
+	static const char *const words[] = { "emory", "bad_alloc", "ENOMEM",
+	    "Killed" };
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (tail->len > 0 && memmem(tail->p, tail->len, words[i],
+		    strlen(words[i])) != NULL)
+			return true;
+	return false;
+}
+
+static void
+memory_hint(const struct failure *f, const struct limits *l, struct buf *b)
+{
+	char t[16];
+
+	if (l->task_memory == 0)
+		return;
+	human_bytes(l->task_memory, t, sizeof t);
+	if (tells_of_memory(&f->tail))
+		buf_printf(b, " (it hit --task-memory %s)", t);
+	else
+		buf_printf(b, " (is --task-memory %s too little?)", t);
+}
+
+/* What has gone wrong, in a few words. */
+void
+attempt_describe(const struct failure *f, const struct limits *l,
+    struct buf *b)
+{
+	char name[32], t[24];
+
+	switch (f->kind) {
+	case FAIL_STATUS:
+		buf_printf(b, "exit status %d", f->code);
+		memory_hint(f, l, b);
+		break;
+	case FAIL_SIGNAL:
+		buf_printf(b, "killed by %s",
+		    signal_name(f->code, name, sizeof name));
+		if (l->task_memory > 0)
+			memory_hint(f, l, b);
+		else if (f->code == SIGKILL)
+			buf_str(b, " (out of memory?)");
+		break;
+	case FAIL_TIMEOUT:
+		buf_printf(b, "ran longer than --timeout %s", human_time(
+		    l->timeout, t, sizeof t));
+		break;
+	case FAIL_STALL:
+		buf_printf(b, "moved no byte for --stall %s", human_time(
+		    l->stall, t, sizeof t));
+		break;
+	case FAIL_HELD:
+		buf_str(b, "it has exited, but a process that it started "
+		    "keeps its output open");
+		break;
+	case FAIL_TTY:
+		buf_printf(b, "tried to use the terminal (%s)",
+		    signal_name(f->code, name, sizeof name));
+		break;
+	case FAIL_EXEC:
+		buf_printf(b, "cannot be run: %s", strerror(f->code));
+		break;
+	case FAIL_LOST:
+		if (f->code < 0)
+			buf_printf(b, "its worker was killed by %s%s",
+			    signal_name(-f->code, name, sizeof name),
+			    f->code == -SIGKILL ? " (out of memory?)" : "");
+		else
+			buf_printf(b, "no process for it: %s",
+			    strerror(f->code));
+		break;
+	case FAIL_UNREAD:
+		buf_printf(b, "left input unread (--strict-input)");
+		break;
+	default:
+		break;
+	}
 }

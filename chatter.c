@@ -74,6 +74,8 @@ pass_lines(struct chatter *c, const unsigned char *p, size_t len)
 	keep_tail(c, p, len);
 	if (a->log != -1)
 		write_full(a->log, p, len);
+	if (a->quiet)
+		goto out;
 	if (a->tag != NULL) {
 		struct buf b = {0};
 

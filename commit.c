@@ -22,7 +22,7 @@
 
 #include "mr.h"
 
-static const char kinds[2][8] = { "mrmap01\n", "mrpart1\n" };
+static const char kinds[2][8] = { "mrmap02\n", "mrpart2\n" };
 
 static void
 name_of(char name[32], bool reduce, uint32_t task)
@@ -84,6 +84,9 @@ commit_put(struct jobdir *dir, struct draft *d, const struct commit *c)
 	seal_number(&body, c->stats.partial);
 	seal_number(&body, c->records);
 	seal_number(&body, c->nothing);
+	seal_number(&body, c->forgone);
+	seal_number(&body, c->skipped);
+	seal_bytes(&body, c->bad.p, c->bad.len);
 	seal_bytes(&body, c->counters.p, c->counters.len);
 	seal_number(&body, c->nruns);
 	for (size_t i = 0; i < c->nruns; i++) {
@@ -165,8 +168,8 @@ parse(const struct jobdir *dir, bool reduce, uint32_t task,
     const struct buf *body, uint64_t data, struct commit *c)
 {
 	struct unseal u = { body->p, body->p + body->len, false };
-	const unsigned char *counters;
-	size_t len;
+	const unsigned char *counters, *bad;
+	size_t len, badlen;
 	uint64_t key;
 
 	*c = (struct commit){ .task = task, .reduce = reduce, .data = data };
@@ -183,9 +186,14 @@ parse(const struct jobdir *dir, bool reduce, uint32_t task,
 	c->stats.partial = unseal_number(&u, 1) != 0;
 	c->records = unseal_number(&u, UINT64_MAX);
 	c->nothing = unseal_number(&u, 1) != 0;
+	c->forgone = unseal_number(&u, 1) != 0;
+	c->skipped = unseal_number(&u, UINT64_MAX);
+	bad = unseal_bytes(&u, &badlen);
 	counters = unseal_bytes(&u, &len);
-	if (!u.bad)
+	if (!u.bad) {
 		buf_put(&c->counters, counters, len);
+		buf_put(&c->bad, bad, badlen);
+	}
 	c->nruns = (size_t)unseal_number(&u, data);
 	if (u.bad || c->nruns > (size_t)(u.end - u.p)) {
 		commit_free(c);
@@ -222,6 +230,7 @@ void
 commit_free(struct commit *c)
 {
 	buf_free(&c->counters);
+	buf_free(&c->bad);
 	free(c->runs);
 	free(c->sums);
 	*c = (struct commit){0};

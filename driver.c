@@ -78,6 +78,7 @@ end_failed(struct driver *d)
 
 	d->ending = d->status;
 	loop_clean_up();
+	report_tolerated(d);
 	if (!asked_whole())
 		return d->status;
 	say(begun ? "stopped; the output is not complete" :
@@ -91,6 +92,15 @@ drain(struct driver *d)
 	d->hold = false;
 	while (output_ready(d->out) && !d->failed)
 		loop_step(d);
+}
+
+static bool
+write_bad(struct driver *d)
+{
+	FILE *fp = output_file(d->out, "_mr/bad-records");
+
+	fwrite(d->bad.p, 1, d->bad.len, fp);
+	return fclose(fp) == 0;
 }
 
 static int
@@ -119,6 +129,8 @@ end_well(struct driver *d)
 		fp = output_file(d->out, "_mr/report.json");
 
 		report_write(d, fp);
+		if (job->skip_most > 0 && !write_bad(d))
+			die_errno("writing the report");
 		if (fclose(fp) != 0 || (d->joblog != NULL &&
 		    fclose(d->joblog) != 0))
 			die_errno("writing the report");
@@ -136,11 +148,13 @@ end_well(struct driver *d)
 	output_free(d->out);
 	d->out = NULL;
 	scratch_remove(job->scratch, -1);
-	d->ending = EXIT_OK;
+	d->ending = d->given_up + d->skipped > 0 ? EXIT_TOLERATED : EXIT_OK;
+	progress_end(&d->bar);
+	report_tolerated(d);
 	loop_clean_up();
 	if (d->po->verbose)
 		report_summary(d);
-	return EXIT_OK;
+	return d->ending;
 }
 
 /* Whether the directory that the output goes to is there, made by this very
@@ -157,9 +171,10 @@ is_delivered(const struct driver *d)
 static int
 end_delivered(struct driver *d)
 {
-	d->ending = EXIT_OK;
+	d->given_up += jobstate_forgone(d);
+	d->ending = d->given_up + d->skipped > 0 ? EXIT_TOLERATED : EXIT_OK;
 	loop_clean_up();
-	return EXIT_OK;
+	return d->ending;
 }
 
 /* Who runs some tasks makes no output, and who works in the background has
@@ -294,6 +309,8 @@ run_phases(struct driver *d)
 	}
 	if ((job->kind == JOB_SORT || job->jobdir != NULL) && !d->failed)
 		phases_flush(d);
+	if (!d->failed && whole)
+		badlist_gather(d);
 	if (job->kept != NULL && !d->failed)
 		append_runs(d);
 	d->t_map = now_ns();
@@ -311,8 +328,11 @@ run_phases(struct driver *d)
 	if (job->finish.argv != NULL && !d->failed && whole)
 		phases_finish(d);
 	d->t_finish = now_ns();
-	if (!d->failed)
-		drain(d);
+	if (d->failed)
+		return;
+	if (whole)
+		badlist_write(d);
+	drain(d);
 }
 
 /* Runs a job to its end and returns the exit status. */
@@ -325,8 +345,11 @@ driver_run(struct job *job, struct plan_options *po)
 
 	check_tmpdirs(job);
 	name_job(job);
-	if (po->append && !append_begin(&d))
+	if (po->append && !append_begin(&d)) {
+		if (!po->dry_run)
+			badlist_write(&d);
 		return EXIT_OK;
+	}
 	d.block = plan_block_size(&d);
 	d.in_order = job->kind == JOB_MAP || job->input.nstreams > 0;
 	if (po->dry_run)

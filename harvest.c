@@ -162,7 +162,9 @@ harvest_commit(struct worker *w, const struct task_msg *t, bool ok,
 	struct commit c = { .task = t->task, .attempt = t->attempt,
 	    .reduce = t->kind == TASK_REDUCE, .data = w->file.disklen,
 	    .split = r->split.len, .stats = r->stats, .records = r->records,
-	    .nothing = r->nothing, .runs = w->pending, .nruns = w->npending };
+	    .nothing = r->nothing, .forgone = t->forgo, .bad = w->bad,
+	    .skipped = w->skipped, .runs = w->pending,
+	    .nruns = w->npending };
 
 	if (dir == NULL)
 		return;

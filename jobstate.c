@@ -125,6 +125,7 @@ add_sums(struct driver *d, const struct commit *c)
 {
 	counters_load(&d->counters, c->counters.p, c->counters.len);
 	d->unread += c->stats.unread;
+	d->skipped += c->skipped;
 	if (c->reduce || d->job->kind == JOB_MAP)
 		d->outbytes += c->stats.out;
 	if (c->reduce)
@@ -174,8 +175,10 @@ look(struct driver *d, const struct jobplan *p, struct state *s)
 			 * is; runs are looked at when they are read. */
 			s->maps[i] = d->job->kind == JOB_SORT ||
 			    commit_is_sound(fd, &c);
-			if (s->maps[i])
+			if (s->maps[i]) {
 				add_sums(d, &c);
+				d->given_up += c.forgone;
+			}
 			close(fd);
 			commit_free(&c);
 		}
@@ -446,6 +449,22 @@ jobstate_is_complete(struct driver *d)
 	return true;
 }
 
+/* How many parts have been given up. */
+uint64_t
+jobstate_forgone(struct driver *d)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < d->nparts; i++) {
+		struct commit c;
+		int fd = commit_read(d->job->jobdir, true, i, &c);
+
+		sum += fd >= 0 && c.forgone;
+		forget(fd, &c);
+	}
+	return sum;
+}
+
 /* The reduce tasks, of which some may be committed. */
 void
 jobstate_parts(struct driver *d)
@@ -468,6 +487,7 @@ jobstate_parts(struct driver *d)
 			continue;
 		close(fd);
 		add_sums(d, &c);
+		d->given_up += c.forgone;
 		commit_free(&c);
 	}
 }

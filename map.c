@@ -6,6 +6,7 @@ static const struct opt opts[] = {
 	{ O_COMMAND, 'c', "command", "STRING", "run STRING by the shell", 0 },
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
 	OPT_JOBS, OPT_BLOCK, OPT_FORM, OPT_ZERO, OPT_IO, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
+	OPT_TOLERATE,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,
@@ -31,6 +32,7 @@ map_main(const struct cmd *c, int argc, char *argv[])
 	if (status != 0)
 		return status;
 	setup_form(&s);
+	setup_tolerance(&s);
 	setup_input(&s, NULL, 0);
 	return setup_run(&s);
 }

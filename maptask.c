@@ -176,16 +176,20 @@ map_source(struct worker *w, struct attempt *a, struct reader *r)
 	}
 }
 
+/* Runs the map command; without bad records, if these have been found. */
 static bool
 map_attempt(struct worker *w, const struct task_msg *t, struct reader *r,
-    struct sink *sink, struct reply_msg *reply)
+    struct sink *sink, struct reply_msg *reply, struct hunt *hunt)
 {
 	struct attempt a;
 	bool ok;
 
 	taskcmd_prepare(w, &a, &w->job->map, t, &r->split);
 	a.sink = *sink;
-	map_source(w, &a, r);
+	if (hunt != NULL)
+		hunt_source(hunt, &a.src);
+	else
+		map_source(w, &a, r);
 	w->map_attempt = &a;
 	taskcmd_run(w, &a, t->kind);
 	w->map_attempt = NULL;
@@ -199,6 +203,26 @@ map_attempt(struct worker *w, const struct task_msg *t, struct reader *r,
 		reply->fail.kind = FAIL_ORDER;
 	reply->read = r->records;
 	reply->partial = a.stats.partial;
+	return ok;
+}
+
+/* The same, after the bad records of its input have been looked for. */
+static bool
+map_hunted(struct worker *w, const struct task_msg *t, struct reader *r,
+    struct sink *sink, struct reply_msg *reply)
+{
+	struct hunt *hunt = hunt_new(w, t);
+	bool ok = hunt_find(hunt, r, &reply->fail);
+
+	/* A split without a record runs no process. */
+	if (ok && hunt_leaves_some(hunt) &&
+	    !map_attempt(w, t, r, sink, reply, hunt)) {
+		hunt_failed(hunt, &reply->fail);
+		ok = false;
+	}
+	if (ok)
+		hunt_tell(hunt);
+	hunt_free(hunt);
 	return ok;
 }
 
@@ -238,12 +262,87 @@ after_record(struct reader *r, const struct buf *before)
 	buf_free(&b);
 }
 
+static bool
+open_input(struct worker *w, const struct task_msg *t, struct reader *r,
+    const struct buf *before, struct reply_msg *reply)
+{
+	if (t->forgo) {
+		*r = (struct reader){ .job = w->job, .fd = -1 };
+		return true;
+	}
+	if ((t->split.generated ? made_open(w, t, r, reply) :
+	    reader_open(r, w->job, &t->split, feeder_env(w, t), w->sock,
+	    &reply->fail.text)) == -1)
+		return false;
+	reply->split = r->split;
+	reply->input = r->split.generated ? r->split.spool.len : r->split.len;
+	if (w->job->check_order && r->split.off > 0)
+		after_record(r, before);
+	r->limit = t->limit;
+	if (w->job->sample.kind != SAMPLE_ALL && !r->split.empty) {
+		int got = reader_hold(r, &reply->fail.text);
+
+		r->nothing = got == 0;
+		return got != -1;
+	}
+	return true;
+}
+
+/* Has the split processed, by a command or not, into the sink. */
+static bool
+process(struct worker *w, const struct task_msg *t, struct reader *r,
+    struct sink *sink, struct reply_msg *reply)
+{
+	const struct job *job = w->job;
+	bool ok;
+
+	w->mapping = true;
+	named_begin(&w->named, r);
+	if (job->map.argv != NULL && t->hunt)
+		ok = map_hunted(w, t, r, sink, reply);
+	else if (job->map.argv != NULL)
+		ok = map_attempt(w, t, r, sink, reply, NULL);
+	else if (job->agg != NULL && job->kind != JOB_SORT)
+		ok = fold_split(w, r, sink, reply) == 0;
+	else
+		ok = copy_split(w, r, sink, reply) == 0;
+	w->mapping = false;
+	return ok;
+}
+
+/* Whether what was collected is as it should be. */
+static bool
+is_sound(const struct worker *w, struct reply_msg *reply)
+{
+	const struct buf *why = collect_complaint(w->collect);
+
+	if (why->len == 0)
+		return true;
+	buf_put(&reply->fail.text, why->p, why->len);
+	reply->fail.final = true;
+	return false;
+}
+
+/* Puts the output where it is read from, or forgets it. */
+static void
+settle(struct worker *w, const struct task_msg *t, bool ok,
+    const struct place *part, struct reply_msg *reply)
+{
+	if (w->job->kind == JOB_SORT) {
+		reply->records = collect_records(w->collect);
+		settle_collected(w, t, ok);
+		reply->held = collect_holds(w->collect);
+	} else if (ok) {
+		store_keep(w->out, part);
+		reply->part = *part;
+	}
+}
+
 void
 maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
 	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
-	struct job *job = w->job;
-	bool sorts = job->kind == JOB_SORT, ok = true;
+	bool sorts = w->job->kind == JOB_SORT, ok;
 	struct place part = { .store = (uint16_t)w->me };
 	struct sink sink = { .fd = -1, .store = w->out, .place = &part };
 	struct reader r;
@@ -252,49 +351,18 @@ maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 	harvest_open(w);
 	if (sorts && collect_holds(w->collect) && t->task != w->newest + 1)
 		collect_flush(w->collect);
-	if ((t->split.generated ? made_open(w, t, &r, &reply) :
-	    reader_open(&r, w->job, &t->split, feeder_env(w, t), w->sock,
-	    &reply.fail.text)) == -1) {
-		ok = false;
-	} else {
-		reply.split = r.split;
-		reply.input = r.split.generated ? r.split.spool.len :
-		    r.split.len;
-		if (job->check_order && r.split.off > 0)
-			after_record(&r, payload);
-	}
+	ok = open_input(w, t, &r, payload, &reply);
 	if (sorts) {
 		collect_begin(w->collect, t->task);
 		sink.collect = w->collect;
 	} else {
 		store_reuse(w->out, t->split.len, &t->free, &part);
 	}
-	r.limit = t->limit;
-	if (ok && job->sample.kind != SAMPLE_ALL && !r.split.empty) {
-		int got = reader_hold(&r, &reply.fail.text);
-
-		ok = got != -1;
-		r.nothing = got == 0;
-	}
-	if (ok && !r.nothing && (r.split.len > 0 || r.split.empty ||
-	    r.split.nfiles > 1 || r.split.whole)) {
-		w->mapping = true;
-		named_begin(&w->named, &r);
-		if (job->map.argv != NULL)
-			ok = map_attempt(w, t, &r, &sink, &reply);
-		else if (job->agg != NULL && !sorts)
-			ok = fold_split(w, &r, &sink, &reply) == 0;
-		else
-			ok = copy_split(w, &r, &sink, &reply) == 0;
-		w->mapping = false;
-	}
-	if (ok && sorts && collect_complaint(w->collect)->len > 0) {
-		const struct buf *why = collect_complaint(w->collect);
-
-		buf_put(&reply.fail.text, why->p, why->len);
-		reply.fail.final = true;
-		ok = false;
-	}
+	if (ok && !t->forgo && !r.nothing && (r.split.len > 0 ||
+	    r.split.empty || r.split.nfiles > 1 || r.split.whole))
+		ok = process(w, t, &r, &sink, &reply);
+	if (ok && sorts)
+		ok = is_sound(w, &reply);
 	if (r.piped)		/* what was read of it counts */
 		reply.input = reply.stats.in;
 	reply.nothing = r.nothing;
@@ -302,14 +370,7 @@ maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 		reply.fail.kind = FAIL_INPUT;
 		reply.fail.exit = r.late ? EXIT_TIMEOUT : EXIT_TROUBLE;
 	}
-	if (sorts) {
-		reply.records = collect_records(w->collect);
-		settle_collected(w, t, ok);
-		reply.held = collect_holds(w->collect);
-	} else if (ok) {
-		store_keep(w->out, &part);
-		reply.part = part;
-	}
+	settle(w, t, ok, &part, &reply);
 	if (!ok)
 		reply.kind = REPLY_FAILED;
 	harvest_commit(w, t, ok, &reply);

@@ -677,6 +677,7 @@ struct file {
 	uint64_t copied;	/* size of what was copied, if a plain file */
 	uint64_t dev, ino;	/* 0: not known */
 	int64_t mtime_ns, ctime_ns;
+	uint64_t front;		/* bytes of it that its copy lacks */
 	uint64_t from;		/* bytes of it that were taken before */
 	bool stream;		/* size unknown: read to its end */
 	uint8_t codec;		/* that made it; 0: none, or not known */
@@ -806,6 +807,7 @@ int store_pack(const struct store *, const char *prog, bool unpack,
 void store_use(struct store *);
 void store_leave(struct store *);
 void store_empty(struct store *);
+void store_close(struct store *);
 void store_punch(const struct store *, const struct place *, uint64_t off,
     uint64_t len);
 
@@ -1024,6 +1026,7 @@ struct limits {
 	uint64_t retries;	/* of combiners; the driver counts those of tasks */
 	size_t pipe_size;
 };
+#define SKIP_DEFAULT 100
 struct attempt_stats {
 	uint64_t in, out, unread;	/* bytes */
 	bool partial;		/* the output lacked its last delimiter */
@@ -1034,6 +1037,7 @@ struct attempt {
 	const char *dir;	/* that it runs in, or NULL: ours */
 	const char *tag;	/* put before each line of its stderr, or NULL */
 	int log;		/* stderr is copied there as well, or -1 */
+	bool quiet;		/* stderr is not passed on */
 	struct counters *counters;	/* what it counts, or NULL */
 	const struct limits *limits;
 	struct source src;
@@ -1087,6 +1091,8 @@ void chatter_end(struct chatter *);
 /* --------------------------------------------------------- attempt.c */
 void sink_put(const struct sink *, const void *, size_t);
 void attempt_run(struct attempt *);
+void attempt_describe(const struct failure *, const struct limits *,
+    struct buf *);
 
 /* ---------------------------------------------------------- perkey.c */
 struct perkey;
@@ -1127,7 +1133,10 @@ struct commit {
 	struct attempt_stats stats;
 	uint64_t records;
 	bool nothing;		/* there was no input after all */
+	bool forgone;		/* it was given up, and that was allowed */
 	struct buf counters;	/* as saved */
+	uint64_t skipped;	/* bad records, */
+	struct buf bad;		/* and their lines */
 	struct run *runs;
 	size_t nruns;
 	uint32_t *sums;		/* of the data, each SUM_EVERY bytes */
@@ -1184,6 +1193,7 @@ struct job {
 	bool grouped, check_order;	/* mr reduce */
 	const struct aggspec *agg;	/* the built-in reducer, or NULL */
 	bool per_key, key_on_stdin;
+	uint64_t skip_most;		/* bad records that may be skipped */
 	bool whole_file, pack;
 	bool file_pairs;		/* records are files, name and bytes */
 	bool unique;
@@ -1353,6 +1363,9 @@ struct task_msg {
 	uint64_t expect;	/* bytes of output */
 	uint64_t nrecords;	/* that a source has */
 	struct lot limit;	/* of a sample */
+	bool forgo;		/* the task is given up: its output is empty */
+	bool hunt;		/* bad records are to be found and left out, */
+	uint64_t skip_most;	/* so many at most */
 	/* Of a job directory: */
 	uint64_t map_key, part_key;
 	uint32_t nmaps;
@@ -1383,7 +1396,8 @@ struct reply_msg {
 	uint32_t combine_attempts;	/* the failure is the combiner's, of
 					 * the tasks of run; else 0 */
 	struct failure fail;	/* its text and tail follow */
-	uint32_t textlen, taillen, counterlen;
+	uint64_t skipped;	/* bad records; their lines follow, too */
+	uint32_t textlen, taillen, counterlen, badlen;
 };
 struct worker {
 	struct job *job;
@@ -1406,6 +1420,8 @@ struct worker {
 	size_t npending, cap_pending;
 	struct buf hot;		/* the heaviest key of the last reduce task */
 	struct counters counters;	/* of the present attempt */
+	uint64_t skipped;	/* bad records of the present task, */
+	struct buf bad;		/* and their lines */
 	struct taskenv env;
 	struct store made;	/* input that was generated, of one task */
 	struct named named;	/* or files, as pairs */
@@ -1444,6 +1460,16 @@ int made_open(struct worker *, const struct task_msg *, struct reader *,
     struct reply_msg *);
 void made_count(struct worker *, const struct task_msg *);
 
+/* ------------------------------------------------------------ hunt.c */
+struct hunt;
+struct hunt *hunt_new(struct worker *, const struct task_msg *);
+bool hunt_find(struct hunt *, struct reader *, struct failure *);
+bool hunt_leaves_some(const struct hunt *);
+void hunt_source(struct hunt *, struct source *);
+void hunt_failed(const struct hunt *, struct failure *);
+void hunt_tell(struct hunt *);
+void hunt_free(struct hunt *);
+
 /* --------------------------------------------------------- maptask.c */
 void maptask_sample(struct worker *, const struct task_msg *);
 void maptask_run(struct worker *, const struct task_msg *, struct buf *payload);
@@ -1460,6 +1486,7 @@ void mergetask_run(struct worker *, const struct task_msg *,
 
 /* --------------------------------------------------------- redtask.c */
 void redtask_run(struct worker *, const struct task_msg *, struct buf *payload);
+void redtask_forgo(struct worker *, const struct task_msg *);
 void redtask_finish(struct worker *, const struct task_msg *,
     struct buf *payload);
 
@@ -1584,6 +1611,9 @@ struct plan_options {
 	uint64_t retries;
 	int64_t deadline;	/* ns */
 	bool nonempty, dry_run, quiet, verbose, progress;
+	bool keep_going;
+	uint64_t max_failures;	/* tasks that may fail */
+	const char *bad_records;	/* the file that lists them, or NULL */
 	bool overwrite, append, filter, unordered, check;
 	const char *job_dir;	/* or NULL */
 	bool detach, no_sync;
@@ -1608,8 +1638,13 @@ struct task {
 	uint8_t state;
 	bool partial;
 	struct buf before;	/* sorted input: the record before */
+	bool hunt;		/* bad records are looked for */
+	bool forgo;		/* it is given up, and its output is empty */
 	uint64_t records;	/* that it read, where that is known */
 	struct buf counters;	/* as saved, until it is kept */
+	struct buf bad;		/* lines of bad records */
+	struct buf history;	/* lines of attempts that have failed, */
+	struct buf last;	/* and of the last of them */
 	int64_t begun;
 };
 
@@ -1678,6 +1713,11 @@ struct driver {
 	uint64_t failures;
 	/* Sums, for -v and the report: */
 	uint64_t in, outbytes, records, unread, retries;
+	uint64_t given_up;	/* tasks, of all phases */
+	bool trouble;		/* one of them was no command's failure */
+	struct buf failed_input;	/* lines that name what they were to read */
+	uint64_t skipped;	/* bad records, */
+	struct buf bad;		/* a line of each in order of input */
 	uint64_t combine_in, combine_out;
 	uint64_t was_done;	/* tasks that were committed before */
 	bool begun_dir;		/* a job directory waits for our verdict */
@@ -1783,6 +1823,7 @@ void jobstate_extra(struct driver *);
 bool jobstate_has(struct driver *, uint32_t task);
 bool jobstate_adopt(struct driver *, uint32_t task);
 bool jobstate_is_complete(struct driver *);
+uint64_t jobstate_forgone(struct driver *);
 void jobstate_runs(struct driver *);
 bool jobstate_cuts(struct driver *);
 void jobstate_put_cuts(struct driver *);
@@ -1894,12 +1935,17 @@ void report_failure(struct driver *, const struct task *,
     const struct reply_msg *);
 void report_task(struct driver *, const struct task *,
     const struct reply_msg *, const char *result);
+void report_attempt(struct driver *, struct task *, const struct reply_msg *);
+void report_given_up(struct driver *, const struct task *,
+    const struct reply_msg *);
+void report_tolerated(const struct driver *);
 void report_summary(const struct driver *);
 void report_write(const struct driver *, FILE *);
 
 /* --------------------------------------------------------- outcome.c */
 void outcome_fails(struct driver *, int status);
 bool outcome_elsewhere(struct driver *);
+bool outcome_settle(struct driver *);
 void outcome_take(struct driver *, unsigned who);
 
 /* ------------------------------------------------------------ loop.c */
@@ -1924,6 +1970,10 @@ bool handover_join(struct driver *);
 void handover_begin(struct driver *);
 bool handover_is_due(struct driver *);
 int handover_run(struct driver *);
+/* --------------------------------------------------------- badlist.c */
+void badlist_check(const char *path);
+void badlist_gather(struct driver *);
+void badlist_write(const struct driver *);
 
 /* ---------------------------------------------------------- driver.c */
 int driver_run(struct job *, struct plan_options *);
@@ -1935,6 +1985,7 @@ enum {				/* ids of options that several share */
 	O_QUIET, O_VERBOSE, O_PROGRESS, O_DRY_RUN, O_OK_EXIT, O_NONEMPTY,
 	O_RETRIES, O_TIMEOUT, O_STALL, O_DEADLINE, O_TASK_MEMORY, O_STRICT,
 	O_KEY, O_PARTITION,
+	O_KEEP_GOING, O_MAX_FAILURES, O_SKIP_BAD, O_BAD_RECORDS,
 	O_TAG, O_ENV, O_SHIP, O_INPUT, O_COMMAND, O_UNORDERED, O_WHOLE, O_PACK,
 	O_JOB_DIR, O_DETACH, O_NO_SYNC,
 	O_ON, O_AFTER, O_SBATCH, O_ELEMENTS,
@@ -2017,6 +2068,13 @@ enum {				/* ids of options that several share */
     "tasks run in a directory with such files only", 0 }, \
     { O_TAG, 0, "tag", NULL, \
     "begin lines of tasks' stderr with their task", OPT_FREE }
+/* mr map cannot keep on: what it has printed must be a prefix. */
+#define OPT_TOLERATE \
+    { O_MAX_FAILURES, 0, "max-failures", "N", \
+    "run the others; do without N failed", OPT_FREE }, \
+    { O_SKIP_BAD, 0, "skip-bad-records", "N", "", \
+    OPT_FREE | OPT_OPTIONAL | OPT_JOINED }, \
+    { O_BAD_RECORDS, 0, "bad-records", "FILE", "and list them", OPT_FREE }
 #define OPT_TALK \
     { O_PROGRESS, 0, "progress", NULL, \
     "show progress on stderr, terminal or not", OPT_FREE }, \
@@ -2047,6 +2105,7 @@ void setup_form(struct setup *);
 void setup_keys(struct setup *);
 void setup_aggregate(struct setup *);
 void setup_engine(struct setup *);
+void setup_tolerance(struct setup *);
 void setup_no_command(const struct setup *, const char *lacks);
 void setup_partition(struct setup *);
 void setup_input(struct setup *, char *const *names, int n);

@@ -56,6 +56,20 @@ add_run(struct driver *d, const struct run *run)
 		d->spilled += run->at.len;
 }
 
+/* Its input is not needed any more. */
+static void
+release_block(struct driver *d, struct task *t)
+{
+	struct split *s = &t->split;
+
+	if (!s->stream)
+		return;
+	store_punch(d->job->stores + s->spool.store, &s->spool, s->spool.off,
+	    s->spool.len);
+	d->stream_blocks--;
+	s->stream = false;
+}
+
 /* Nothing but files holds the task's output now. */
 static void
 keep_task(struct driver *d, uint32_t n)
@@ -67,11 +81,7 @@ keep_task(struct driver *d, uint32_t n)
 	t->state = KEPT;
 	counters_load(&d->counters, t->counters.p, t->counters.len);
 	buf_free(&t->counters);
-	if (t->split.stream) {
-		store_punch(d->job->stores + t->split.spool.store,
-		    &t->split.spool, t->split.spool.off, t->split.spool.len);
-		d->stream_blocks--;
-	}
+	release_block(d, t);
 }
 
 /* Tasks that the worker holds, up to number upto, are kept; so are the runs
@@ -175,16 +185,18 @@ sample_done(struct driver *d, struct task *t)
 
 static void
 task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
-    const struct buf *hot, const struct buf *counters)
+    const struct buf *hot, const struct buf *counters, const struct buf *bad)
 {
 	struct task *t = d->tasks + r->task;
 
+	buf_reset(&t->bad);
+	buf_put(&t->bad, bad->p, bad->len);
 	buf_reset(&t->counters);
 	buf_put(&t->counters, counters->p, counters->len);
 	t->part = r->part;
 	t->partial = r->partial;
 	t->records = r->read;
-	report_task(d, t, r, "ok");
+	report_task(d, t, r, t->forgo ? "left out" : "ok");
 	if (d->phase == TASK_COUNT || d->phase == TASK_SAMPLE) {
 		d->unfinished--;
 		d->bar.done++;
@@ -197,6 +209,7 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 		return;
 	}
 	d->unread += r->stats.unread;
+	d->skipped += r->skipped;
 	if (d->phase == TASK_MAP) {
 		d->in += r->input;
 		d->fed |= !r->nothing;
@@ -236,7 +249,94 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 		add_parts(d);
 }
 
-/* A task is to be run again, or ends the job. */
+/* Whether it may be records that are to blame, and they may be left out. */
+static bool
+may_hunt(const struct driver *d, const struct task *t,
+    const struct reply_msg *r)
+{
+	const struct failure *f = &r->fail;
+
+	if (d->job->skip_most == 0 || d->phase != TASK_MAP || t->hunt ||
+	    t->split.empty || f->source || f->final ||
+	    r->combine_attempts > 0)
+		return false;
+	switch (f->kind) {
+	case FAIL_STATUS:
+	case FAIL_SIGNAL:
+	case FAIL_TIMEOUT:
+	case FAIL_STALL:
+	case FAIL_HELD:
+	case FAIL_UNREAD:
+	case FAIL_OUTPUT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A task that has been given up has an empty output, from which on it is
+ * like any other. */
+static void
+forgo(struct driver *d, uint32_t task)
+{
+	struct task *t = d->tasks + task;
+
+	t->forgo = true;
+	t->state = PENDING;
+	d->unfinished++;
+	plan_again(d, task, task + 1, -1);
+}
+
+/* A task has used up its attempts.  The job ends unless it is to go on all
+ * the same, or the task may be left out; in a job directory that is done when
+ * it is known that all of these may be. */
+static void
+give_up(struct driver *d, struct task *t, const struct reply_msg *r)
+{
+	const struct plan_options *po = d->po;
+	int status = r->fail.exit;
+
+	t->state = GIVEN_UP;
+	if (!d->failed)
+		report_failure(d, t, r);
+	if ((d->phase != TASK_MAP && d->phase != TASK_REDUCE) ||
+	    r->combine_attempts > 0 || status == EXIT_NOCMD ||
+	    status == EXIT_NOEXEC || (!po->keep_going &&
+	    d->given_up >= po->max_failures)) {
+		outcome_fails(d, status);
+		return;
+	}
+	report_given_up(d, t, r);
+	d->given_up++;
+	d->trouble |= status == EXIT_TROUBLE;
+	d->unfinished--;
+	release_block(d, t);
+	if (!po->keep_going && d->job->jobdir == NULL)
+		forgo(d, r->task);
+}
+
+/* All tasks of the phase are done or given up.  Whether there is something
+ * left to do for those. */
+bool
+outcome_settle(struct driver *d)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < d->n; i++)
+		any |= d->tasks[i].state == GIVEN_UP;
+	if (!any || d->failed)
+		return false;
+	if (d->given_up > d->po->max_failures) {
+		outcome_fails(d, d->trouble ? EXIT_TROUBLE : EXIT_TASK);
+		return false;
+	}
+	for (uint32_t i = 0; i < d->n; i++)
+		if (d->tasks[i].state == GIVEN_UP)
+			forgo(d, i);
+	return true;
+}
+
+/* A task is to be run again, or has been for the last time. */
 static void
 task_failed(struct driver *d, const struct reply_msg *r)
 {
@@ -244,6 +344,7 @@ task_failed(struct driver *d, const struct reply_msg *r)
 
 	t->attempts++;
 	report_task(d, t, r, "failed");
+	report_attempt(d, t, r);
 	if (r->fail.kind == FAIL_ORDER) {
 		if (d->disorder == NO_TASK || r->task < d->disorder) {
 			d->disorder = r->task;
@@ -258,10 +359,13 @@ task_failed(struct driver *d, const struct reply_msg *r)
 		plan_again(d, r->task, r->task + 1, -1);
 		return;
 	}
-	t->state = GIVEN_UP;
-	if (!d->failed)
-		report_failure(d, t, r);
-	outcome_fails(d, r->fail.exit);
+	if (may_hunt(d, t, r)) {
+		t->hunt = true;
+		t->state = PENDING;
+		plan_again(d, r->task, r->task + 1, -1);
+		return;
+	}
+	give_up(d, t, r);
 }
 
 /* A worker's process has ended. */
@@ -318,7 +422,8 @@ outcome_take(struct driver *d, unsigned who)
 {
 	struct worker_state *w = d->w + who;
 	struct reply_msg r;
-	struct buf text = {0}, hot = {0}, counters = {0};
+	struct buf text = {0}, hot = {0}, counters = {0}, bad = {0};
+	size_t at;
 
 	if (message_recv(w->sock, &r, sizeof r) == -1 ||
 	    message_recv(w->sock, buf_reserve(&text, r.payload),
@@ -331,9 +436,12 @@ outcome_take(struct driver *d, unsigned who)
 	r.fail.text = r.fail.tail = (struct buf){0};
 	buf_put(&r.fail.text, text.p, r.textlen);
 	buf_put(&r.fail.tail, text.p + r.textlen, r.taillen);
-	buf_put(&counters, text.p + r.textlen + r.taillen, r.counterlen);
-	buf_put(&hot, text.p + r.textlen + r.taillen + r.counterlen,
-	    r.payload - r.textlen - r.taillen - r.counterlen);
+	at = (size_t)r.textlen + r.taillen;
+	buf_put(&counters, text.p + at, r.counterlen);
+	at += r.counterlen;
+	buf_put(&bad, text.p + at, r.badlen);
+	at += r.badlen;
+	buf_put(&hot, text.p + at, r.payload - at);
 	d->job->keys.seen |= r.keys_seen;
 	if (r.peak_kb > w->peak_kb) {
 		d->peak_kb += r.peak_kb - w->peak_kb;
@@ -362,7 +470,7 @@ outcome_take(struct driver *d, unsigned who)
 				    w->inputs[i].at.store, &w->inputs[i].at,
 				    w->inputs[i].at.off, w->inputs[i].at.len);
 		else
-			task_done(d, w, &r, &hot, &counters);
+			task_done(d, w, &r, &hot, &counters, &bad);
 		w->task = NO_TASK;
 		break;
 	case REPLY_FAILED:
@@ -384,6 +492,7 @@ outcome_take(struct driver *d, unsigned who)
 	buf_free(&text);
 	buf_free(&hot);
 	buf_free(&counters);
+	buf_free(&bad);
 	buf_free(&r.fail.text);
 	buf_free(&r.fail.tail);
 }

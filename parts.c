@@ -227,7 +227,8 @@ parts_give(struct driver *d, unsigned who, uint32_t part)
 	struct buf payload = {0};
 	struct task_msg msg = { .kind = TASK_REDUCE, .task = part,
 	    .attempt = t->attempts, .ntasks = d->nparts,
-	    .lolen = NO_BOUND, .hilen = NO_BOUND, .split = t->split };
+	    .lolen = NO_BOUND, .hilen = NO_BOUND, .split = t->split,
+	    .forgo = t->forgo };
 
 	for (size_t i = 0; i < d->nruns; i++) {
 		const struct run_index *ix = d->index + i;

@@ -29,7 +29,10 @@ hand_out_maps(struct driver *d)
 		int64_t t = plan_next(d, (unsigned)who);
 		struct task_msg msg = { .kind = d->phase,
 		    .task = (uint32_t)t, .ntasks = d->job->ntasks,
-		    .nrecords = d->job->made.n, .limit = d->job->sample.last };
+		    .nrecords = d->job->made.n, .limit = d->job->sample.last,
+		    .forgo = d->tasks[t].forgo, .hunt = d->tasks[t].hunt,
+		    .skip_most = d->skipped < d->job->skip_most ?
+		    d->job->skip_most - d->skipped : 0 };
 
 		d->tasks[t].state = RUNNING;
 		d->tasks[t].begun = now_ns();
@@ -83,7 +86,9 @@ run_maps(struct driver *d)
 			return;
 		if (!d->planned || d->unfinished > 0)
 			loop_step(d);
-		else if (jobplan_ask.kind == ASK_TASKS || !plan_empty(d))
+		else if (outcome_settle(d))
+			continue;
+		else if (d->failed || jobplan_ask.kind == ASK_TASKS || !plan_empty(d))
 			return;
 		else if (d->job->jobdir != NULL)
 			jobstate_extra(d);
@@ -103,7 +108,7 @@ phases_map(struct driver *d)
 static void
 reduce_tasks(struct driver *d)
 {
-	while (!d->failed && d->unfinished > 0) {
+	while (!d->failed && (d->unfinished > 0 || outcome_settle(d))) {
 		hand_out_reduces(d);
 		loop_step(d);
 	}

@@ -133,6 +133,24 @@ sink_close(struct sink *sink, bool ok, struct reply_msg *reply)
 		reply->kind = REPLY_FAILED;
 }
 
+/* A task that is given up makes an empty part. */
+void
+redtask_forgo(struct worker *w, const struct task_msg *t)
+{
+	const struct job *job = w->job;
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct place part = { .store = (uint16_t)w->me };
+	struct sink sink = { .fd = -1, .store = w->out, .place = &part,
+	    .name = job->outpath };
+
+	harvest_before(w, t);
+	harvest_open(w);
+	sink_open(w, &sink, t, job->finish.argv == NULL && job->jobdir == NULL);
+	sink_close(&sink, true, &reply);
+	harvest_commit(w, t, true, &reply);
+	reply_send(w, &reply);
+}
+
 void
 redtask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 {

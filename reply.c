@@ -106,6 +106,11 @@ reply_send(struct worker *w, struct reply_msg *r)
 	if (r->kind == REPLY_DONE)
 		counters_save(&w->counters, &b);
 	r->counterlen = (uint32_t)(b.len - r->textlen - r->taillen);
+	if (r->kind == REPLY_DONE) {
+		buf_put(&b, w->bad.p, w->bad.len);
+		r->badlen = (uint32_t)w->bad.len;
+		r->skipped = w->skipped;
+	}
 	buf_put(&b, w->hot.p, w->hot.len);
 	r->payload = (uint32_t)b.len;
 	r->combine_in = w->combine_in;

@@ -9,6 +9,8 @@
 
 #include "mr.h"
 
+enum { HISTORY_MOST = 20 };	/* attempts that are told one by one */
+
 /* What may help with exit status 127. */
 static void
 not_found(const struct command *c, struct buf *b)
@@ -37,60 +39,100 @@ describe(const struct driver *d, const struct reply_msg *r, struct buf *b)
 	    r->combine_attempts > 0 ? &d->job->combine :
 	    d->phase == TASK_FINISH ? &d->job->finish :
 	    d->phase == TASK_REDUCE ? &d->job->reduce : &d->job->map;
-	char name[32], t[24];
 
 	if ((c->argv != NULL || f->source) && f->kind != FAIL_INPUT &&
 	    f->kind != FAIL_ORDER) {
 		buf_escaped(b, c->shown, strlen(c->shown));
 		buf_str(b, ": ");
 	}
-	switch (f->kind) {
-	case FAIL_STATUS:
-		buf_printf(b, "exit status %d", f->code);
-		if (f->code == EXIT_NOCMD)
-			not_found(c, b);
-		break;
-	case FAIL_SIGNAL:
-		buf_printf(b, "killed by %s",
-		    signal_name(f->code, name, sizeof name));
-		if (f->code == SIGKILL)
-			buf_str(b, " (out of memory?)");
-		break;
-	case FAIL_TIMEOUT:
-		buf_printf(b, "ran longer than --timeout %s", human_time(
-		    d->job->limits.timeout, t, sizeof t));
-		break;
-	case FAIL_STALL:
-		buf_printf(b, "moved no byte for --stall %s", human_time(
-		    d->job->limits.stall, t, sizeof t));
-		break;
-	case FAIL_HELD:
-		buf_str(b, "it has exited, but a process that it started "
-		    "keeps its output open");
-		break;
-	case FAIL_TTY:
-		buf_printf(b, "tried to use the terminal (%s)",
-		    signal_name(f->code, name, sizeof name));
-		break;
-	case FAIL_EXEC:
-		buf_printf(b, "cannot be run: %s", strerror(f->code));
-		break;
-	case FAIL_LOST:
-		if (f->code < 0)
-			buf_printf(b, "its worker was killed by %s%s",
-			    signal_name(-f->code, name, sizeof name),
-			    f->code == -SIGKILL ? " (out of memory?)" : "");
-		else
-			buf_printf(b, "no process for it: %s",
-			    strerror(f->code));
-		break;
-	case FAIL_UNREAD:
-		buf_printf(b, "left input unread (--strict-input)");
-		break;
-	default:
-		break;
-	}
+	attempt_describe(f, &d->job->limits, b);
+	if (f->kind == FAIL_STATUS && f->code == EXIT_NOCMD)
+		not_found(c, b);
 	buf_put(b, f->text.p, f->text.len);
+}
+
+/* Whether a task's input has a name. */
+static bool
+has_input(const struct driver *d, const struct task *t)
+{
+	return t->split.generated || (d->phase == TASK_MAP && !t->split.empty);
+}
+
+static void
+name_input(const struct driver *d, const struct task *t,
+    const struct reply_msg *r, struct buf *b)
+{
+	const struct split *s = r->split.len > 0 ? &r->split : &t->split;
+	const char *name;
+
+	if (t->split.generated) {
+		generate_describe(&d->job->made, &t->split, b);
+		return;
+	}
+	name = d->job->input.files[s->file].name;
+	if (strcmp(name, "-") == 0)
+		buf_str(b, "standard input");
+	else
+		buf_escaped(b, name, strlen(name));
+	if (s->nfiles > 1)
+		buf_printf(b, " and %lu more", (unsigned long)s->nfiles - 1);
+	else if (s->len > 0)
+		buf_printf(b, ", bytes %llu-%llu", (unsigned long long)s->off,
+		    (unsigned long long)(s->off + s->len - 1));
+}
+
+/* Remembers an attempt that has failed and will be repeated. */
+void
+report_attempt(struct driver *d, struct task *t, const struct reply_msg *r)
+{
+	const struct failure *f = &r->fail;
+
+	if (t->attempts > HISTORY_MOST)
+		return;
+	if (t->last.len > 0)
+		buf_put(&t->history, t->last.p, t->last.len);
+	buf_reset(&t->last);
+	buf_printf(&t->last, "%s:   attempt %lu: ", diag_name,
+	    (unsigned long)t->attempts);
+	attempt_describe(f, &d->job->limits, &t->last);
+	buf_put(&t->last, f->text.p, f->text.len);
+	buf_str(&t->last, "\n");
+}
+
+/* Remembers what a task was to read that has been given up. */
+void
+report_given_up(struct driver *d, const struct task *t,
+    const struct reply_msg *r)
+{
+	struct buf *b = &d->failed_input;
+
+	buf_printf(b, "%s:   %s task %lu", diag_name,
+	    phase_name(d->job, d->phase), (unsigned long)r->task);
+	if (has_input(d, t)) {
+		buf_str(b, ": ");
+		name_input(d, t, r, b);
+	}
+	buf_str(b, "\n");
+}
+
+/* What is missing in the result, or why there is none, after --keep-going and
+ * what else lets a job go on. */
+void
+report_tolerated(const struct driver *d)
+{
+	unsigned long long n = d->given_up, bad = d->skipped;
+
+	if (jobplan_ask.kind == ASK_RESULT || (d->po->quiet && !d->failed))
+		return;		/* it has been said, or is not wanted */
+	if (n > 0 && d->failed && d->po->keep_going)
+		say("%llu task%s failed:", n, n == 1 ? "" : "s");
+	else if (n > 0 && !d->failed)
+		say("without the output of %llu task%s that failed", n,
+		    n == 1 ? "" : "s");
+	if (n > 0 && (!d->failed || d->po->keep_going))
+		diag_write(d->failed_input.p, d->failed_input.len);
+	if (bad > 0 && !d->failed)
+		say("without %llu bad record%s", bad, bad == 1 ? "" : "s");
 }
 
 /* The lines that tell of a task's failure. */
@@ -100,7 +142,6 @@ report_failure(struct driver *d, const struct task *t, const struct reply_msg *r
 	struct buf b = {0};
 	const unsigned char *p, *nl;
 	size_t left;
-	const struct split *s = r->split.len > 0 ? &r->split : &t->split;
 	unsigned long attempts = r->combine_attempts > 0 ?
 	    r->combine_attempts : t->attempts;
 
@@ -121,28 +162,13 @@ report_failure(struct driver *d, const struct task *t, const struct reply_msg *r
 	buf_str(&b, ": ");
 	describe(d, r, &b);
 	buf_str(&b, "\n");
-	if (t->split.generated && r->combine_attempts == 0) {
+	if (r->combine_attempts == 0 && has_input(d, t)) {
 		buf_printf(&b, "%s:   input ", diag_name);
-		generate_describe(&d->job->made, &t->split, &b);
-		buf_str(&b, "\n");
-	} else if (d->phase == TASK_MAP && r->combine_attempts == 0 &&
-	    !s->empty) {
-		const char *name = d->job->input.files[s->file].name;
-
-		buf_printf(&b, "%s:   input ", diag_name);
-		if (strcmp(name, "-") == 0)
-			buf_str(&b, "standard input");
-		else
-			buf_escaped(&b, name, strlen(name));
-		if (s->nfiles > 1)
-			buf_printf(&b, " and %lu more",
-			    (unsigned long)s->nfiles - 1);
-		else if (s->len > 0)
-			buf_printf(&b, ", bytes %llu-%llu",
-			    (unsigned long long)s->off,
-			    (unsigned long long)(s->off + s->len - 1));
+		name_input(d, t, r, &b);
 		buf_str(&b, "\n");
 	}
+	if (r->combine_attempts == 0)
+		buf_put(&b, t->history.p, t->history.len);
 	p = r->fail.tail.p;
 	left = r->fail.tail.len;
 	if (left > 0)
@@ -371,7 +397,8 @@ report_write(const struct driver *d, FILE *fp)
 	    "\"combine_output_records\": %llu,\n"
 	    " \"runs\": %llu, \"merges\": %llu, \"merge_passes\": %llu,\n"
 	    " \"spilled_bytes\": %llu, \"retries\": %llu, "
-	    "\"unread_bytes\": %llu,\n %.*s,\n \"seconds\": %.3f}\n", MR_VERSION,
+	    "\"unread_bytes\": %llu,\n"
+	    " \"skipped_records\": %llu, \"failed_tasks\": %llu,\n %.*s,\n \"seconds\": %.3f}\n", MR_VERSION,
 	    d->job->id, (unsigned long long)d->map_tasks,
 	    (unsigned long long)d->nparts, d->nw, (unsigned long long)d->in,
 	    (unsigned long long)d->records, (unsigned long long)d->map_out,
@@ -381,7 +408,8 @@ report_write(const struct driver *d, FILE *fp)
 	    (unsigned long long)d->runs_written,
 	    (unsigned long long)d->merges, (unsigned long long)d->passes,
 	    (unsigned long long)d->spilled, (unsigned long long)d->retries,
-	    (unsigned long long)d->unread, (int)counters.len, counters.p,
+	    (unsigned long long)d->unread, (unsigned long long)d->skipped,
+	    (unsigned long long)d->given_up, (int)counters.len, counters.p,
 	    (double)(d->t_end - d->t0) / 1e9);
 	buf_free(&counters);
 }

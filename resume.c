@@ -35,6 +35,11 @@ static const struct opt resume_opts[] = {
 	{ 6, 'o', "output", "FILE", "where the result goes", 0 },
 	{ 7, 0, "retries", "N", "attempts of a task after the first", 0 },
 	{ 8, 0, "timeout", "TIME", "limit of an attempt", 0 },
+	{ 13, 0, "keep-going", NULL, "run the others though a task fails", 0 },
+	{ 14, 0, "max-failures", "N", "complete without N failed tasks", 0 },
+	{ 15, 0, "skip-bad-records", "N", "that fail by themselves",
+	    OPT_OPTIONAL },
+	{ 16, 0, "bad-records", "FILE", "and list them", 0 },
 	{ 9, 0, "detach", NULL, "go on in the background", 0 },
 	{ 10, 0, "progress", NULL,
 	    "show progress on stderr, terminal or not", 0 },
@@ -204,7 +209,7 @@ wait_main(const struct cmd *c, int argc, char *argv[])
 	if (status == -1)
 		die("%s: nobody works on the job, and it is not complete "
 		    "(mr resume)", dir->path);
-	if (status != EXIT_OK || !prints(dir))
+	if ((status != EXIT_OK && status != EXIT_TOLERATED) || !prints(dir))
 		return status;
 	if (faccessat(dir->fd, "result", F_OK, 0) == 0)
 		return show_result(dir);

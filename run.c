@@ -55,6 +55,8 @@ static const struct opt opts[] = {
 	OPT_PARTITION,
 	OPT_FORM, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_IO, OPT_MEMORY,
 	OPT_TMPDIR, OPT_SORTING, OPT_TASKS,
+	{ O_KEEP_GOING, 0, "keep-going", NULL, "", OPT_FREE | OPT_JOINED },
+	OPT_TOLERATE,
 	OPT_JOB_DIR,
 	OPT_ENGINE,
 	{ O_NONEMPTY, 0, "nonempty", NULL, "no input at all is a failure",
@@ -364,6 +366,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	setup_aggregate(&s);
 	setup_keys(&s);
 	setup_partition(&s);
+	setup_tolerance(&s);
 	if ((status = command_check(&s.job.map, "-m", true)) != 0 ||
 	    (status = command_check(&s.job.combine, "--combine", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||

@@ -226,6 +226,19 @@ setup_option(struct setup *s, int id, const struct optscan *o)
 	case O_STRICT:
 		job->limits.strict_input = true;
 		break;
+	case O_KEEP_GOING:
+		s->po.keep_going = true;
+		break;
+	case O_MAX_FAILURES:
+		s->po.max_failures = opt_count(o, 1, 1000000000);
+		break;
+	case O_SKIP_BAD:
+		job->skip_most = o->value == NULL ? SKIP_DEFAULT :
+		    opt_count(o, 1, 10000);
+		break;
+	case O_BAD_RECORDS:
+		s->po.bad_records = o->value;
+		break;
 	case O_TAG:
 		job->tag = true;
 		break;
@@ -443,7 +456,8 @@ setup_no_command(const struct setup *s, const char *lacks)
 		{ O_TASK_MEMORY, "--task-memory" },
 		{ O_STRICT, "--strict-input" }, { O_ENV, "--env" },
 		{ O_SHIP, "--ship" },
-		{ O_TAG, "--tag" },
+		{ O_TAG, "--tag" }, { O_KEEP_GOING, "--keep-going" },
+		{ O_MAX_FAILURES, "--max-failures" },
 	};
 
 	bool source = s->job.made.kind == GENERATE_SOURCE;
@@ -484,6 +498,10 @@ setup_engine(struct setup *s)
 	if (po->append)
 		refuse("--append and --on %s exclude each other: what is kept "
 		    "is brought up to date by one machine", on);
+	if (s->given[O_KEEP_GOING] || s->given[O_MAX_FAILURES])
+		refuse("%s and --on %s exclude each other: nobody there "
+		    "counts all tasks that fail", s->given[O_KEEP_GOING] ?
+		    "--keep-going" : "--max-failures", on);
 	if (po->job_dir == NULL)
 		refuse("--on %s needs --job-dir DIR, on a file system that "
 		    "all nodes share", on);
@@ -529,6 +547,30 @@ setup_input(struct setup *s, char *const *names, int n)
 		files_unpack_in_order(in);
 	if (in->recursive && in->ndirs == 0)
 		refuse("--recursive has no effect without a directory");
+}
+
+/* Failures that are put up with. */
+void
+setup_tolerance(struct setup *s)
+{
+	struct job *job = &s->job;
+
+	if (s->po.append && s->given[O_MAX_FAILURES])
+		refuse("--append and --max-failures exclude each other: what "
+		    "was left out would never be read again");
+	if (!s->given[O_SKIP_BAD])
+		setup_needs(s, O_BAD_RECORDS, "--bad-records",
+		    "--skip-bad-records");
+	if (job->map.argv == NULL)
+		setup_needs(s, O_SKIP_BAD, "--skip-bad-records", "-m CMD");
+	if (job->whole_file)
+		setup_needs(s, O_SKIP_BAD, "--skip-bad-records",
+		    "records (with --whole-file a task is a file; "
+		    "--max-failures leaves some out)");
+	if (s->po.bad_records != NULL && s->po.bad_records[0] == '\0')
+		refuse("--bad-records needs the name of a file");
+	if (s->po.bad_records != NULL && !s->po.check && !s->po.dry_run)
+		badlist_check(s->po.bad_records);
 }
 
 /* A command that is one string, run by the shell. */

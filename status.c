@@ -64,8 +64,9 @@ look(struct jobdir *dir, const struct jobplan *p, struct facts *f)
 	}
 	f->state = queued == ENGINE_WAITS ? "queued" :
 	    queued == ENGINE_UNKNOWN ? "unknown" :
-	    !idle || queued != ENGINE_GONE ? "running" : f->verdict == -1 ? "interrupted" :
-	    f->verdict == 0 ? "complete" : "failed";
+	    !idle || queued != ENGINE_GONE ? "running" :
+	    f->verdict == -1 ? "interrupted" : f->verdict == EXIT_OK ||
+	    f->verdict == EXIT_TOLERATED ? "complete" : "failed";
 }
 
 static void

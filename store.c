@@ -243,6 +243,15 @@ store_check(const struct store *s, uint64_t off, uint64_t len)
 	free(p);
 }
 
+void
+store_close(struct store *s)
+{
+	if (s->mem != -1)
+		close(s->mem);
+	close(s->disk);
+	s->mem = s->disk = -1;
+}
+
 /* Forgets all that is in a store. */
 void
 store_empty(struct store *s)

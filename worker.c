@@ -98,6 +98,8 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 		job->shared->worker[me].moved = 0;
 		w.env.nrecords = t.nrecords;
 		counters_reset(&w.counters);
+		buf_free(&w.bad);
+		w.skipped = 0;
 		harvest_keys(&w, &t);
 		switch (t.kind) {
 		case TASK_COUNT:
@@ -116,7 +118,10 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 			mergetask_run(&w, &t, &payload);
 			break;
 		case TASK_REDUCE:
-			redtask_run(&w, &t, &payload);
+			if (t.forgo)
+				redtask_forgo(&w, &t);
+			else
+				redtask_run(&w, &t, &payload);
 			break;
 		case TASK_FINISH:
 			redtask_finish(&w, &t, &payload);

@@ -112,7 +112,7 @@ records() {
 	expect 0 mr run --jobs 2 --buf=16M --qui --non --reduce cat in
 	prints sorted
 	expect 0 mr sort --uni --zero --parallel 1 </dev/null
-	expect 0 mr run --ma cat --m cat in
+	expect 0 mr run --fini cat --finis cat in
 	prints in
 }
 
