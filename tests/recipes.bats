@@ -147,3 +147,84 @@ tab=$(printf '\t')
 			printf "%.5f %.5f\n", x[n] / c[n], y[n] / c[n] }' points >want
 	awk '{ printf "%.5f %.5f\n", $1, $2 }' out | diff want -
 }
+
+# requests FROM TO: lines of a web server's log, one every seven minutes.
+requests() {
+	seq "$1" "$2" | awk '{
+		t = $1 * 7
+		printf "192.0.2.%d - - [%02d/Nov/2026:%02d:%02d:00 +0000] " \
+		    "\"GET /%d HTTP/1.1\" %d %d\n", $1 * 31 % 17,
+		    1 + t / 1440, t / 60 % 24, t % 60, $1 % 5,
+		    $1 % 11 ? 200 : 503, $1 * 13 % 1000
+	}'
+}
+
+@test "incremental: the hourly report is that of all lines so far" {
+	job=$examples/incremental/job
+	: >all
+	for round in 1 2 3 4; do
+		requests "${round}00" "${round}50" | tee -a access.log >>all
+		"$job" report access.log*
+		requests "${round}51" "${round}99" | tee -a access.log >>all
+		[ ! -e access.log.1 ] || gzip -c access.log.1 >access.log.2.gz
+		mv access.log access.log.1
+		echo 'no request' | tee access.log >>all
+		"$job" report access.log*
+		awk '{
+			split($4, t, /[[\/:]/)
+			hour = t[4] "-11-" t[2] "T" t[5] "+0000"
+		}
+		NF > 9 {
+			n[hour]++; failed[hour] += $9 >= 500; bytes[hour] += $10
+			if (!seen[hour, $1]++)
+				hosts[hour]++
+		}
+		END { for (h in n)
+			print h "\t" n[h] "\t" failed[h] "\t" bytes[h] "\t" hosts[h]
+		}' all | LC_ALL=C sort >want
+		cat report/part-* | cmp - want
+	done
+	"$job" report access.log* >out 2>&1
+	[ ! -s out ]
+	[ "$(wc -l <want)" -gt 30 ]
+	# What README.md shows is what there is.
+	grep -q '^    ./job report' "$examples/incremental/README.md"
+}
+
+@test "pipeline: make does what is to be done, and no more" {
+	needs make
+	cp "$examples"/pipeline/* .
+	mkdir source target
+	requests 1 200 >source/2026-11-20.log
+	requests 201 300 >source/2026-11-21.log
+	printf '# hosts\n192.0.2.1 one uno\n\n 192.0.2.16\tsixteen # last\n' \
+		>source/hosts
+	check() {
+		cat source/*.log | awk '{ n[$1]++; b[$1] += $NF } END {
+			name["192.0.2.1"] = "one"; name["192.0.2.16"] = "sixteen"
+			for (a in n)
+				print a "\t" (a in name ? name[a] : a) "\t" n[a] \
+				    "\t" b[a]
+		}' | LC_ALL=C sort | cut -f 2- | cmp - target/report.tsv
+		cat source/*.log | awk '{ print $7 }' | sort | uniq -c |
+			awk '{ print $2 "\t" $1 }' | sort -k2,2nr -k1,1 |
+			cmp - target/top.tsv
+	}
+	make -j 3 >out
+	check
+	make | grep -q 'Nothing to be done'
+	# One more day: what was fetched is not fetched again.
+	requests 301 333 >source/2026-11-22.log
+	make DAYS='2026-11-20 2026-11-21 2026-11-22' >out
+	[ "$(grep -c '^cp -p source/2026' out)" -eq 1 ]
+	check
+	# A job that fails ends it, and what there was stays as it was.
+	cp report.tsv before
+	echo '0	x	not a number' >bytes.tsv
+	sed -i 's/NF == 3/BEGIN { exit 7 } &/' join.awk
+	run -2 make DAYS='2026-11-20 2026-11-21 2026-11-22'
+	echo "$output" >out
+	grep -q 'exit status 7' out
+	cmp report.tsv before
+	check
+}
