@@ -2,6 +2,7 @@
 # make PORTABLE=1                         build it from plain POSIX alone
 # make check | check-long | check-slurm   build and run the tests
 # make fuzz [SECONDS=4]                   random bytes for what reads files
+# make soak [SECONDS=600]                 all of this at every point, for hours
 # make coverage                           lines that the tests execute
 # make install [DESTDIR= PREFIX= PROGRAM=]
 # make bench [BENCH_SIZE=1G]              measure against other programs
@@ -76,10 +77,11 @@ check-long: mr tools
 check-slurm: mr
 	$(BATS) tests/slurm
 
-SECONDS = 4
-
 fuzz:
-	tests/fuzz/fuzz -s $(SECONDS)
+	tests/fuzz/fuzz $(SECONDS:%=-s %)
+
+soak: mr tools
+	tests/soak $(SECONDS:%=-s %)
 
 coverage:
 	tests/tools/coverage
@@ -125,4 +127,4 @@ dist: mr
 clean:
 	rm -f mr $(OBJS) $(TOOLS) mr-*.tar.gz
 
-.PHONY: all tools check check-long check-slurm fuzz coverage bench install uninstall dist clean
+.PHONY: all tools check check-long check-slurm fuzz soak coverage bench install uninstall dist clean

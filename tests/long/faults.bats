@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # mr is killed at, and made to fail, one system call after another.  Each
-# sweep takes a sample, spread evenly over all calls that the job makes; the
-# tools say how many.
+# sweep takes a sample, spread evenly over all calls that the job makes, or
+# with MR_SOAK=1 all of them; the tools say how many.
 # shellcheck disable=SC2016 # the commands expand their variables themselves
 load ../helper
 load ../failure
@@ -37,6 +37,7 @@ sweep() {
 	local mode=$1 calls=$2 points=$3 inv
 
 	shift 3
+	[ -z "${MR_SOAK:-}" ] || points=0
 	if [ "$mode" = all ]; then
 		inv="{ $old_or_whole; } && { $nearly_clean; }"
 	else
@@ -92,10 +93,11 @@ can_trace() {
 	# A job that was killed after its commit is complete, and a directory
 	# that exists is refused; but what lies beside it is removed.
 	again='mr run -j 2 -S 8M -R 3 -m cat -r cat -O out in || test -e out/_SUCCESS'
+	[ -z "${MR_SOAK:-}" ] && most=20 || most=0
 	for mode in one root all; do
 		inv='[ -z "$(ls -A "$TMPDIR"; '$others')" ] || { ls -lA . "$TMPDIR"; false; }'
 		[ "$mode" != all ] || inv=$nearly_clean
-		"$TOOLS/crash-sweep" -qx -m "$mode" -k 20 -e write,rename,fork,unlink,openat,mkdir \
+		"$TOOLS/crash-sweep" -qx -m "$mode" -k "$most" -e write,rename,fork,unlink,openat,mkdir \
 			-p 'rm -rf out "${TMPDIR:?}"/* .mr*' \
 			-i "{ ! test -e out || { $complete; }; } && { $inv; }" \
 			-r "$again" -c "$complete" -l "$others; test $mode = all || ls -A \"\$TMPDIR\"" \
@@ -121,6 +123,7 @@ can_inject() {
 
 # faults LIST NS CMD [ARG]...: as tools/fault-sweep, which makes calls fail.
 faults() {
+	[ -z "${MR_SOAK:-}" ] || set -- "$1" "$(seq -s ' ' 100)" "${@:3}"
 	"$TOOLS/fault-sweep" -q -F "$1" -N "$2" -p "$prepare" -c "$whole" \
 		-u '[ "$(cat out)" = old ]' \
 		-l "{ $clean; } >&2 || { ls -A | grep -vxE 'in|out|ref'; ls -A \"\$TMPDIR\"; }" \
@@ -131,11 +134,14 @@ faults() {
 	can_inject
 	make_input 60000
 	reference in >ref
-	faults 'write+pwrite64+writev:ENOSPC write+pwrite64+writev:EIO
+	# Not write and pwrite64 at once: a message is written, too.
+	faults 'write:ENOSPC write:EIO pwrite64+writev:ENOSPC pwrite64+writev:EIO
 		read+pread64:EIO splice:EIO memfd_create:EMFILE memfd_create:ENOMEM clone+clone3+fork+vfork:EAGAIN
 		clone+clone3+fork+vfork:ENOMEM pipe+pipe2:EMFILE dup+dup2+dup3:EMFILE
 		ftruncate+fallocate:ENOSPC mkdir+mkdirat:ENOSPC
-		rename+renameat+renameat2+link+linkat:ENOSPC fsync+fdatasync:EIO' \
+		rename+renameat+renameat2+link+linkat:ENOSPC fsync+fdatasync:EIO
+		pwrite64+writev:EDQUOT read+pread64:ESTALE
+		rename+renameat+renameat2+link+linkat:EROFS mkdir+mkdirat:ESTALE' \
 		'1 2 3 5 8 13 30 80' mr "${job[@]}" -o out in
 	# Later ones meet the removal of directories, which may then stay.
 	faults openat+open:EMFILE '1 2 3 4 5 6 7 8 9 10 11 12' mr "${job[@]}" -o out in
@@ -178,7 +184,7 @@ faults() {
 	can_inject
 	make_input 60000
 	reference in >ref
-	faults 'write+pwrite64+writev:ENOSPC read+pread64:EIO openat+open:EMFILE
+	faults 'write:ENOSPC pwrite64+writev:ENOSPC read+pread64:EIO openat+open:EMFILE
 		clone+clone3+fork+vfork:EAGAIN rename+renameat+renameat2+link+linkat:ENOSPC
 		mkdir+mkdirat:ENOSPC' '1 2 4 8 20' mr sort -S 4M -o out in
 	# What was printed before a failure is a prefix of the right result.

@@ -1,8 +1,31 @@
 #!/usr/bin/env bats
-# A kept job is killed again and again, and raced for, and is right each time.
+# A kept job is killed, refused what it asks for, damaged and raced for, again
+# and again, and is right each time.
+#
+# Of what there are many points to try, a sample is tried that is spread
+# evenly; with MR_SOAK=1 all of them are.  MR_SEED=N repeats what is random.
+# shellcheck disable=SC2016 # the commands expand their variables themselves
 load ../helper
 load ../failure
 
+# most N: how many points to try; 0 is all of them.
+most() {
+	[ -z "${MR_SOAK:-}" ] || set -- 0
+	echo "$1"
+}
+
+# summed CMD [ARG]...: a tool that sweeps, whose sum is shown.
+summed() {
+	local status=0
+
+	"$@" >../sum 3>&- || status=$?
+	cat ../sum
+	tail -n 1 ../sum >&3
+	return "$status"
+}
+
+# Small, with several runs to be merged and several parts.  Each task is noted
+# in the file runs when it is run.
 make_job() {
 	seq "$1" | awk '{ print $1 * 7919 % 500 "\t" $1 }' >in
 	reference in >ref
@@ -13,77 +36,278 @@ make_job() {
 	chmod +x mapper
 	export RUNS=$PWD/runs
 	: >runs
-	job=(run --job-dir jd -j 2 --block-size 8K -R 3 -m ./mapper -r ./mapper -o out in)
-}
-
-# cat_check: makes the script check, which sees that each task in the file
-# before ("map 3") has not been run again, and that the output is right.
-cat_check() {
+	: >before
+	job=(run --job-dir jd -j 2 --block-size 2K -R 2 -m ./mapper -r ./mapper -o out in)
+	# What is committed right after a crash, and that it is not run again.
+	cat >committed <<-'END'
+		(cd jd 2>/dev/null && ls map/* reduce/* 2>/dev/null | tr / " " |
+			sed "s/ 0*\([0-9]\)/ \1/") >before
+		: >runs
+	END
 	cat >check <<-'END'
 		while read -r task; do
-			! grep -qx "$task" runs || exit 1
+			! grep -qx "$task" runs || { echo "$task again"; exit 1; }
 		done <before && cmp out ref
 	END
 }
+
+prepare='rm -rf jd out .mr* "${TMPDIR:?}"/.mr*; : >runs; : >before'
+left='ls -A | grep -vxE "in|ref|out|jd|runs|before|committed|check|mapper"; ls -A jd/tmp'
 
 # sweep MODE [FLAG]: as tools/crash-sweep.
 sweep() {
 	needs_tool killat
 	needs_plain_binary
 	"$TOOLS/killat" true 2>/dev/null || skip "processes cannot be traced here"
-	cat_check
-	"$TOOLS/crash-sweep" -qx -m "$1" -w jd -k 60 ${2:+"$2"} \
-		-e write,rename,fork,fsync,unlink,openat,mkdir \
-		-p 'rm -rf jd out .mr* "${TMPDIR:?}"/.mr*; : >runs; : >before' \
-		-i '! test -e out && (cd jd 2>/dev/null && ls map/* reduce/* 2>/dev/null |
-			tr / " " | sed "s/ 0*\([0-9]\)/ \1/") >before; : >runs' \
-		-c 'sh check' \
-		-l 'ls -A | grep -vxE "in|ref|out|jd|runs|before|check|mapper"; ls -A jd/tmp' \
-		-- mr "${job[@]}" 3>&-
+	make_job 600
+	summed "$TOOLS/crash-sweep" -qx -m "$1" -w jd -k "$(most 30)" ${2:+"$2"} \
+		-e write,rename,fork,fsync,unlink,openat,mkdir -p "$prepare" \
+		-i '! test -e out || cmp out ref || exit 1; sh committed' \
+		-c 'sh check' -l "$left" -- mr "${job[@]}"
 	rm -rf "${TMPDIR:?}"/.mr*
 }
 
-@test "one process of a kept job killed before any call, and after" {
-	make_job 3000
+@test "one process of a kept job killed before any call" {
 	sweep one
+}
+
+@test "one process of a kept job killed after any call" {
 	sweep one -a
 }
 
-@test "the driver of a kept job killed before any call, and after" {
-	make_job 3000
+@test "the driver of a kept job killed before any call" {
 	sweep root
+}
+
+@test "the driver of a kept job killed after any call" {
 	sweep root -a
 }
 
-@test "all of a kept job killed before any call, and after" {
-	make_job 3000
+@test "all of a kept job killed before any call" {
 	sweep all
+}
+
+@test "all of a kept job killed after any call" {
 	sweep all -a
 }
 
-@test "power lost at any call: what was not synced is gone" {
-	make_job 3000
+@test "power lost before any call: what was not synced is gone" {
 	sweep power
 }
 
-@test "random jobs killed every 50 to 500 ms until they are done: the same bytes" {
-	for ((n = 1; n <= 40; n++)); do
-		rm -rf jd out
-		make_job $((RANDOM % 30000 + 1))
-		job+=(--block-size $((RANDOM % 8 + 1))K -R $((RANDOM % 5 + 1)))
-		got=137
-		for ((tries = 0; tries < 60 && got != 0; tries++)); do
-			got=0
-			timeout -s KILL "0.$((RANDOM % 450 + 50))" \
-				mr "${job[@]}" 2>../err 3>&- || got=$?
-			[ "$got" -ne 0 ] || break
-			[ "$got" -eq 137 ] || { cat ../err; return 1; }
-				[ ! -e out ] || cmp out ref
+@test "power lost after any call: what was not synced is gone" {
+	sweep power -a
+}
+
+# refused_calls LIST NS: as tools/fault-sweep.  A job that fails goes on when
+# the fault is gone.
+refused_calls() {
+	make_job 600
+	summed "$TOOLS/fault-sweep" -q -F "$1" -N "$2" -p "$prepare" -c 'sh check' \
+		-u "! test -e out && sh committed && mr ${job[*]} && sh check" \
+		-l "$left" -- mr "${job[@]}"
+	rm -rf "${TMPDIR:?}"/.mr*
+}
+
+@test "any call of a kept job refused: right, or an error after which it goes on" {
+	needs strace
+	needs_plain_binary
+	strace -o /dev/null true 2>/dev/null || skip "strace cannot trace here"
+	local put=pwrite64+pwritev+writev name=rename+renameat+renameat2+link+linkat
+	# Not write, too, whose first may be that of the message.
+	local faults="$put:EDQUOT write:EIO fsync+fdatasync:EIO $name:EROFS
+		openat+open:ESTALE mkdir+mkdirat:ENOSPC clone+clone3+fork+vfork:EAGAIN"
+	local e
+
+	if [ -z "${MR_SOAK:-}" ]; then
+		refused_calls "$faults" '1 2 4 9 20 33'
+		return
+	fi
+	faults='' # each error that a call may meet
+	for e in ENOSPC EIO EINTR EDQUOT EROFS ESTALE; do
+		faults+=" $put:$e write:$e fsync+fdatasync:$e $name:$e mkdir+mkdirat:$e"
+		faults+=" ftruncate+fallocate:$e openat+open:$e"
+	done
+	for e in EIO EINTR ESTALE; do
+		faults+=" read+pread64:$e newfstatat+fstat+stat:$e close:$e"
+		faults+=" unlink+unlinkat+rmdir:$e splice:$e"
+	done
+	for e in EMFILE ENOMEM; do
+		faults+=" openat+open:$e memfd_create:$e pipe+pipe2:$e"
+		faults+=" socketpair:$e dup+dup2+dup3:$e"
+	done
+	faults+=" clone+clone3+fork+vfork:EAGAIN clone+clone3+fork+vfork:ENOMEM"
+	faults+=" mmap:ENOMEM execve:ENOMEM execve:EAGAIN flock:EINTR"
+	faults+=" $put:EAGAIN write:EAGAIN splice:EAGAIN sendmsg+sendto+recvmsg+recvfrom:EAGAIN"
+	faults+=" sendmsg+sendto+recvmsg+recvfrom:EINTR wait4+waitid:EINTR"
+	faults+=" poll+ppoll:EINTR poll+ppoll:ENOMEM getdents64:EIO"
+	refused_calls "$faults" "$(seq -s ' ' 60)"
+}
+
+@test "the Nth request of a kept job for memory refused" {
+	needs_tool faultshim.so
+	needs_plain_binary dynamic
+	if [ -n "${MR_SOAK:-}" ]; then
+		refused_calls 'malloc mallocs' "$(seq -s ' ' 400)"
+	else
+		refused_calls 'malloc mallocs' '1 2 3 5 8 13 21 34 55 89 144 233'
+	fi
+}
+
+# damage FILE BYTE HOW: of a job that is complete, or without what has been
+# made of its maps; then it is asked for again.
+damage() {
+	local file=$1 at=$2 how=$3 byte got=0
+
+	rm -rf jd
+	cp -a "$from" jd
+	if [ "$how" = cut ]; then
+		truncate -s "$at" "jd/$file"
+	else
+		byte=$(od -An -tu1 -j "$at" -N 1 "jd/$file")
+		printf %b "\\x$(printf %x $((byte ^ 1 << at % 8)))" |
+			dd of="jd/$file" bs=1 seek="$at" conv=notrunc status=none
+	fi
+	mr "${job[@]}" in >../out 2>../err || got=$?
+	case $got in
+	0) cmp ../out ref ;;
+	1 | 2) prints_nothing && says damaged ;;
+	*) false ;;
+	esac || { echo "$from/$file, $how at byte $at: $got"; return 1; }
+}
+
+@test "a run, a part, the plan and the cuts, cut off and changed at any byte" {
+	local tried=0 stride=1 size file from
+
+	[ -n "${MR_SOAK:-}" ] || stride=41
+	seq 90 | awk '{ print $1 * 7919 % 50 "\t" $1 }' >in
+	reference in >ref
+	job=(run --no-sync --job-dir jd -j 1 --block-size 200 -R 2 -m cat -r cat)
+	mr "${job[@]}" in >/dev/null
+	cp -a jd complete
+	cp -a jd mapped
+	rm -f mapped/reduce/* mapped/cuts
+	for from in complete mapped; do
+		for file in map/000001 reduce/000001 cuts plan; do
+			[ -e "$from/$file" ] || continue
+			size=$(stat -c %s "$from/$file")
+			for ((at = tried % stride; at < size; at += stride)); do
+				damage "$file" "$at" cut
+				damage "$file" "$at" flip
+				tried=$((tried + 2))
+			done
 		done
-		mr "${job[@]}"
-		cmp out ref
+	done
+	echo "# $tried of $tried recovered or refused" >&3
+}
+
+# random_job SEED: a job in the array job, and what it must print in ref.
+random_job() {
+	local maps=(cat 'tr 0-9 a-j' 'grep 7' "awk '{ print \$2 \"\t\" \$1; print }'")
+	local reduces=(cat 'uniq -c' 'cut -f 2' "awk '{ n += \$1 } END { print n + 0 }'")
+	local map reduce
+
+	RANDOM=$1
+	map=${maps[RANDOM % 4]} reduce=${reduces[RANDOM % 3]}
+	seq $((RANDOM % 6000 + 1)) | awk -v n=$((RANDOM % 900 + 1)) \
+		'{ print $1 * 7919 % n "\t" $1 }' >in
+	job=(run --job-dir jd -j $((RANDOM % 3 + 1)) -S $((RANDOM % 9 + 4))M)
+	job+=(--block-size $((RANDOM % 8 + 1))K -m "sleep 0.02; $map" -o out)
+	case $((RANDOM % 5)) in
+	0)
+		bash -c "$map" <in >ref
+		;;
+	1)
+		job+=(-r cat --finish "${reduces[3]}")
+		bash -c "$map" <in | bash -c "${reduces[3]}" >ref
+		;;
+	*)
+		job+=(-r "sleep 0.02; $reduce" -R $((RANDOM % 5 + 1)))
+		bash -c "$map" <in | reference | bash -c "$reduce" >ref
+		;;
+	esac
+	job+=(in)
+}
+
+# killed_until_done: the job is killed, its driver or all of it, every 50 to
+# 500 ms, until it is done.
+killed_until_done() {
+	local tries got=137 how
+
+	for ((tries = 0; tries < 60 && got == 137; tries++)); do
+		got=0 how=()
+		# Otherwise, timeout kills its group: all of mr.
+		[ $((RANDOM % 2)) -eq 0 ] || how=(--foreground)
+		timeout "${how[@]}" -s KILL "0.$(printf %03d $((RANDOM % 451 + 50)))" \
+			mr "${job[@]}" 2>../err 3>&- || got=$?
+		# 124: it had just ended by itself.
+		[ "$got" -ne 124 ] || got=137
+		[ ! -e out ] || cmp out ref || return 1
+	done
+	[ "$got" -eq 0 ] || [ "$got" -eq 137 ] ||
+		{ echo "status $got"; cat ../err; return 1; }
+	mr "${job[@]}" && cmp out ref
+}
+
+@test "random jobs killed every 50 to 500 ms until they are done: the same bytes" {
+	local jobs=10 seed=${MR_SEED:-1} n
+
+	if [ -n "${MR_SOAK:-}" ]; then
+		jobs=200
+		seed=${MR_SEED:-$SRANDOM}
+		echo "# MR_SEED=$seed" >&3
+	fi
+	for ((n = 0; n < jobs; n++)); do
+		rm -rf jd out
+		random_job $((seed + n))
+		killed_until_done ||
+			{ echo "MR_SEED=$((seed + n)): mr ${job[*]}"; return 1; }
 	done
 	rm -rf "${TMPDIR:?}"/.mr* .mr*
+}
+
+gone() {
+	[ -z "$(test_processes)" ]
+}
+
+@test "a second after KILL of the driver nothing of it lives, grandchildren neither" {
+	local from took most=0
+	cat >tree <<-'END'
+		#!/bin/sh
+		setsid sleep 1000 &
+		sh -c 'sleep 1001 & sleep 1002 | sleep 1003' &
+		: >"$STARTED"
+		exec sleep 1004
+	END
+	chmod +x tree
+	seq 3000 >in
+	export STARTED=$PWD/started
+	while read -r -a job; do
+		rm -rf started jd
+		start mr "${job[@]}" in
+		wait_until test -e started
+		kill -KILL "$JOB"
+		from=${EPOCHREALTIME/./}
+		ends 137 2>/dev/null
+		wait_until gone
+		took=$(((${EPOCHREALTIME/./} - from) / 1000))
+		[ "$took" -le "$most" ] || most=$took
+		[ -z "$(ls -A "$TMPDIR")" ]
+	done <<-'END'
+		run -j 2 --block-size 2K -m ./tree
+		run -j 2 --block-size 2K -m ./tree -r cat --job-dir jd
+		run -j 2 -m cat -r ./tree
+		run -j 2 -m cat -r ./tree --job-dir jd
+		run -m cat --combine ./tree -r cat
+		run --per-key -r ./tree
+		run -r cat --finish ./tree
+		run --partition ./tree -R 2 -O jd -r cat
+		run --decompress ./tree -r cat
+		map ./tree
+		reduce ./tree
+	END
+	echo "# gone after $most ms at most" >&3
+	[ -z "${MR_SOAK:-}" ] || [ "$most" -le 1000 ]
 }
 
 @test "two drivers, 100 times: one works, the other is sent away or prints the same" {
