@@ -30,6 +30,20 @@ tab=$(printf '\t')
 	cmp want out
 }
 
+@test "examples/README.md: all examples are there, and lines of both files or of one" {
+	for dir in "$examples"/*/; do
+		grep -qF "]($(basename "$dir")/)" "$examples/README.md"
+	done
+	seq 1 200 >a
+	seq 150 300 >b
+	sed -n "s/.*\`\(mr run -t '.0' -r 'uniq -d'\) FILE FILE\`.*/\1/p" \
+		"$examples/README.md" >job
+	[ "$(wc -l <job)" -eq 1 ]
+	eval "$(cat job) a b" | sort -n | cmp - <(seq 150 200)
+	eval "$(sed 's/-d/-u/' job) a b" | sort -n |
+		cmp - <(seq 149; seq 201 300)
+}
+
 @test "top: the greatest of each key, by a secondary sort" {
 	[ -d "$licenses" ] || skip "there is no $licenses"
 	# The longest lines of each licence.
