@@ -31,10 +31,12 @@ struct word {
 	size_t len;
 };
 
-/* Scratch for sets, kept from call to call. */
+/* Scratch for sets, kept from call to call.  Of a value that is being sorted
+ * only its place is held, for there can be as many as there is memory. */
 static struct buf joined;
-static struct word *words;
-static size_t cap_words;
+static uint32_t *places;
+static size_t cap_places;
+static const unsigned char *settled;	/* where places count from */
 
 void
 cells_begin(const struct aggspec *a, unsigned char *cells)
@@ -115,8 +117,8 @@ list_need(const struct cell_list *l, size_t extra)
 static const unsigned char *
 next_value(const unsigned char *p, const unsigned char *end, struct word *w)
 {
-	uint64_t len;
-	unsigned n = varint_get(p, end, &len);
+	uint64_t len = p < end ? *p : 0;
+	unsigned n = len - 1 < 0x7f ? 1 : varint_get(p, end, &len);
 
 	if (n == 0 || len > (size_t)(end - p) - n)
 		die("temporary data is damaged (a set)");
@@ -126,11 +128,27 @@ next_value(const unsigned char *p, const unsigned char *end, struct word *w)
 }
 
 static int
+compare_words(const struct word *x, const struct word *y)
+{
+	return key_compare(x->p, x->len, y->p, y->len);
+}
+
+static struct word
+word_at(uint32_t off)
+{
+	struct word w;
+
+	next_value(settled + off, settled + INT32_MAX, &w);
+	return w;
+}
+
+static int
 by_bytes(const void *a, const void *b)
 {
-	const struct word *x = a, *y = b;
+	struct word x = word_at(*(const uint32_t *)a);
+	struct word y = word_at(*(const uint32_t *)b);
 
-	return key_compare(x->p, x->len, y->p, y->len);
+	return compare_words(&x, &y);
 }
 
 /* Leaves each value once, in the order of their bytes; returns how many. */
@@ -138,25 +156,30 @@ static size_t
 set_settle(struct cell_list *l, const struct heap *h)
 {
 	const unsigned char *p = h->base + l->off, *end = p + l->len;
+	struct word w, last = {0};
 	unsigned char tmp[10];
 	size_t n = 0, kept = 0;
 
+	settled = p;
 	while (p < end) {
-		if (n == cap_words) {
-			cap_words = grown(cap_words, n + 1);
-			words = xrealloc(words, cap_words, sizeof *words);
+		if (n == cap_places) {
+			cap_places = grown(cap_places, n + 1);
+			places = xrealloc(places, cap_places, sizeof *places);
 		}
-		p = next_value(p, end, words + n++);
+		places[n++] = (uint32_t)(p - settled);
+		p = next_value(p, end, &w);
 	}
 	if (n == 0)
 		return 0;
-	qsort(words, n, sizeof *words, by_bytes);
+	qsort(places, n, sizeof *places, by_bytes);
 	buf_reset(&joined);
 	for (size_t i = 0; i < n; i++) {
-		if (i > 0 && by_bytes(words + i - 1, words + i) == 0)
+		w = word_at(places[i]);
+		if (i > 0 && compare_words(&last, &w) == 0)
 			continue;
-		buf_put(&joined, tmp, varint_put(tmp, words[i].len));
-		buf_put(&joined, words[i].p, words[i].len);
+		buf_put(&joined, tmp, varint_put(tmp, w.len));
+		buf_put(&joined, w.p, w.len);
+		last = w;
 		kept++;
 	}
 	memcpy(h->base + l->off, joined.p, joined.len);

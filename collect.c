@@ -210,7 +210,7 @@ void
 collect_aggregate(struct collect *c, const struct aggspec *agg)
 {
 	c->agg = agg;
-	c->fold = fold_new(agg, !ikey_has_key(&c->shape));
+	c->fold = fold_new(agg, !ikey_has_key(&c->shape), UINT64_MAX);
 	c->tallies = agg->tallies && ikey_has_key(&c->shape);
 	c->tally_size = (1 + agg->nslots) * sizeof(int64_t);
 	choose_way(c, c->grouping);

@@ -20,6 +20,7 @@
 enum {
 	WORKER_LEAST = 4 * MiB,		/* of -S */
 	ARENA_MOST = 64 * MiB,
+	KEY_LEAST = 7 * MiB,	/* what a built-in reducer may keep of a key */
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
 	FDS_JOBDIR = 10,	/* of them for runs that are read: 2 */
 };
@@ -108,6 +109,7 @@ crew_new(struct driver *d)
 	if (job->input.nstreams > 0)
 		spool = d->po->memory / 4;
 	share = (d->po->memory - spool) / d->nw;
+	job->key_memory = share / 8 < KEY_LEAST ? KEY_LEAST : share / 8;
 	job->worker_memory = share / 2 > ARENA_MOST ? ARENA_MOST : share / 2;
 	if (job->worker_memory < MiB)
 		job->worker_memory = MiB;

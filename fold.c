@@ -9,10 +9,14 @@
 
 #include "mr.h"
 
-enum { KEEP = 1 * MiB };	/* of a heap, from key to key */
+enum {
+	KEEP = 1 * MiB,		/* of a heap, from key to key */
+	SHOWN = 100,		/* bytes of a key in a message */
+};
 
 struct fold {
 	const struct aggspec *agg;
+	uint64_t most;		/* bytes that it may keep of a key */
 	bool named;		/* before saved cells stands their key */
 	struct buf name;	/* the key */
 	unsigned char *cells;
@@ -27,13 +31,15 @@ struct fold {
 };
 
 /* named: the key cannot be had from what is sorted by, and so stands before
- * saved cells. */
+ * saved cells.  most: bytes that may be kept of a key; those of its last
+ * record, or its last saved cells, may go beyond. */
 struct fold *
-fold_new(const struct aggspec *agg, bool named)
+fold_new(const struct aggspec *agg, bool named, uint64_t most)
 {
 	struct fold *f = xzalloc(1, sizeof *f);
 
 	f->agg = agg;
+	f->most = most;
 	f->named = named;
 	f->cells = xzalloc(1, agg->size);
 	f->heap.grows = true;
@@ -142,8 +148,36 @@ fold_take(struct fold *f, const unsigned char *p, size_t len)
 	}
 }
 
-/* Takes the saved cells of the present group of m, all of them. */
+/* Whether as much is kept as may be; room that lists have left behind when
+ * they grew does not count. */
+static bool
+is_full(struct fold *f)
+{
+	if (f->state != CELLS || f->heap.used <= f->most)
+		return false;
+	buf_reset(&f->saved);
+	cells_save(f->agg, f->cells, &f->heap, &f->saved);
+	f->state = SAVED;
+	unpack(f);
+	return f->heap.used > f->most / 4 * 3;
+}
+
+/* Says that too much would have to be kept of the key. */
 void
+fold_complain(const struct fold *f, struct buf *why)
+{
+	char text[32];
+
+	buf_str(why, "key '");
+	buf_escaped(why, f->name.p, f->name.len < SHOWN ? f->name.len : SHOWN);
+	buf_printf(why, "': more than %s would have to be kept of its values "
+	    "(a larger -S allows more)", human_bytes(f->most, text,
+	    sizeof text));
+}
+
+/* Takes the saved cells of the present group of m, all of them; or as many as
+ * it may keep, and then it returns false. */
+bool
 fold_group(struct fold *f, struct merge *m)
 {
 	const unsigned char *p;
@@ -160,7 +194,10 @@ fold_group(struct fold *f, struct merge *m)
 		}
 		for (; it.count > 0; it.count--)
 			fold_take(f, it.p, (size_t)it.vlen);
+		if (is_full(f))
+			return false;
 	}
+	return true;
 }
 
 /* The cells of the key as one. */
@@ -203,7 +240,7 @@ fold_print(struct fold *f, struct buf *out, struct buf *why)
 	}
 	out->len = before;
 	buf_str(why, "key '");
-	buf_escaped(why, f->name.p, klen < 100 ? klen : 100);
+	buf_escaped(why, f->name.p, klen < SHOWN ? klen : SHOWN);
 	buf_str(why, "': a sum of integers has more than 128 bits");
 	return false;
 }
@@ -219,7 +256,12 @@ add_record(struct fold *f, const struct record *r, struct buf *out,
 		fold_begin(f, r->key, r->klen);
 		f->in_group = true;
 	}
-	return fold_record(f, r, why);
+	if (!fold_record(f, r, why))
+		return false;
+	if (!is_full(f))
+		return true;
+	fold_complain(f, why);
+	return false;
 }
 
 /* Takes whole records; says in *used how many bytes they had. */

@@ -55,7 +55,8 @@ fold_split(struct worker *w, struct reader *r, struct sink *sink,
     struct reply_msg *reply)
 {
 	unsigned char *p = xrealloc(NULL, COPY, 1);
-	struct fold *f = fold_new(w->job->agg, false);
+	struct fold *f = fold_new(w->job->agg, false,
+	    w->job->key_memory);
 	struct buf out = {0}, *why = &reply->fail.text;
 	bool ok = true;
 	ssize_t n;

@@ -32,7 +32,8 @@ merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
 	const unsigned char *p;
 	size_t klen;
 	struct fold *f = w->job->agg == NULL ? NULL :
-	    fold_new(w->job->agg, !ikey_has_key(shape));
+	    fold_new(w->job->agg, !ikey_has_key(shape),
+	    w->job->key_memory);
 	uint64_t expect = 0, turns = 0;
 	struct item it;
 
@@ -43,11 +44,11 @@ merge_to_run(struct worker *w, const struct merge_input *in, size_t n,
 		p = merge_key(m, &klen);
 		runw_key(out, p, klen, ikey_group(shape, p, klen),
 		    ikey_shown(shape, klen));
-		if (f != NULL) {
+		for (bool whole = f == NULL; !whole; ) {
 			if (turns++ % 4096 == 0)
 				harvest_alive(w);
 			fold_begin(f, NULL, 0);
-			fold_group(f, m);
+			whole = fold_group(f, m);
 			p = fold_saved(f, &klen);
 			runw_item(out, p, klen, false, 1);
 		}

@@ -912,12 +912,13 @@ void replay_free(struct replay *);
 
 /* ------------------------------------------------------------ fold.c */
 struct fold;
-struct fold *fold_new(const struct aggspec *, bool named);
+struct fold *fold_new(const struct aggspec *, bool named, uint64_t most);
 void fold_begin(struct fold *, const unsigned char *key, size_t);
 void fold_name(struct buf *, const void *key, size_t);
 bool fold_record(struct fold *, const struct record *, struct buf *why);
 void fold_take(struct fold *, const unsigned char *, size_t);
-void fold_group(struct fold *, struct merge *);
+bool fold_group(struct fold *, struct merge *);
+void fold_complain(const struct fold *, struct buf *why);
 const unsigned char *fold_saved(struct fold *, size_t *len);
 bool fold_print(struct fold *, struct buf *out, struct buf *why);
 bool fold_text(struct fold *, const unsigned char *, size_t, struct buf *out,
@@ -1182,6 +1183,7 @@ struct job {
 	unsigned nworkers;
 	bool large;		/* so much input that large pages pay */
 	uint64_t worker_memory;		/* bytes each worker may use of its own */
+	uint64_t key_memory;		/* and a built-in reducer for a key */
 	const char **tmpdirs;
 	size_t ntmpdirs;
 	const char *compress;

@@ -50,7 +50,8 @@ fold_merge(struct worker *w, struct merge *m, struct sink *sink,
 	const struct shape *shape = &w->job->shape;
 	bool named = !ikey_has_key(shape), begun = false, ok = true, more;
 	size_t skip = shape->key == KEY_PART ? 4 : 0, len, n = 0;
-	struct fold *f = fold_new(w->job->agg, named);
+	struct fold *f = fold_new(w->job->agg, named,
+	    w->job->key_memory);
 	struct buf out = {0}, group = {0};
 	const unsigned char *p = NULL;
 
@@ -72,7 +73,9 @@ fold_merge(struct worker *w, struct merge *m, struct sink *sink,
 				buf_put(&group, p, n);
 			}
 			begun = true;
-			fold_group(f, m);
+			ok = fold_group(f, m);
+			if (!ok)
+				fold_complain(f, &reply->fail.text);
 		}
 		if (out.len >= COPY || !more)
 			fold_put(w, &out, sink, reply);

@@ -190,6 +190,21 @@ b\t7\t7\t1\t7\t7\t7' ]
 	cut -f 4 want | tr , '\n' | cmp - <(seq 300000 -1 299001)
 }
 
+@test "what a key keeps is limited by -S, and the key is named" {
+	# Eight million bytes of a key between others.
+	{ echo a 1; seq -f 'k %.0f' 10000000 10900000; echo z 1; } | tr ' ' '\t' >in
+	for words in 'collapse 2' 'countunique 2'; do
+		expect 1 mr run -S 16M -j 2 --batch-size 2 --agg "$words" in
+		says "key 'k': more than 7.0M would have to be kept of its values"
+		prints_nothing
+	done
+	expect 1 mr agg -S 16M -j 1 'collapse 2' <in
+	says "key 'k': more than 7.0M would have to be kept"
+	[ "$(mr run -S 16M -j 2 --agg 'top:2 2 last 2 max 2' in)" = \
+		$'a\t1\t1\t1\nk\t10900000,10899999\t10900000\t10900000
+z\t1\t1\t1' ]
+}
+
 @test "output in parts, in a file, and in a directory" {
 	seq 1000 | awk '{ print $1 % 100 "\t" $1 }' >in
 	mr run --agg 'sum 2' in >want
