@@ -180,7 +180,6 @@ inserted() {
 }
 
 @test "sqlite: words and a join are what the database's GROUP BY says" {
-	needs_option --io
 	a_database
 	lite "WITH RECURSIVE split(word, rest) AS (
 		SELECT '', replace(replace(body, char(9), ' '), char(10), ' ') || ' '
@@ -197,7 +196,6 @@ inserted() {
 }
 
 @test "sqlite: no ORDER BY, and what is no number, is refused" {
-	needs_option --io
 	a_database
 	wrong_use "$sql/sqlite.py shop.db"
 	lite 'INSERT INTO notes VALUES (10001, NULL)'
@@ -207,7 +205,6 @@ inserted() {
 }
 
 @test "sqlite: rows that are inserted meanwhile are noticed" {
-	needs_option --io
 	a_database
 	declare -f lite >lite
 	inserted "$sql/sqlite.py shop.db" \
@@ -215,7 +212,6 @@ inserted() {
 }
 
 @test "postgres: words and a join are what the database's GROUP BY says" {
-	needs_option --io
 	a_server
 	psql -XAqt -c "COPY (SELECT word, count(*) FROM notes,
 		regexp_split_to_table(body, '\s+') AS word WHERE word <> ''
@@ -229,7 +225,6 @@ inserted() {
 }
 
 @test "postgres: no ORDER BY, and what is no number, is refused" {
-	needs_option --io
 	a_server
 	wrong_use "$sql/postgres.sh"
 	psql -XAqt -c 'INSERT INTO notes VALUES (10001, NULL)'
