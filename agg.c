@@ -8,7 +8,7 @@ static const struct opt opts[] = {
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
 	{ O_GROUPED, 0, "grouped", NULL,
 	    "equal keys stand together; any order of keys", 0 },
-	OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY,
+	OPT_DECOMPRESS, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_JOBS, OPT_BLOCK, OPT_MEMORY,
 	OPT_TMPDIR, OPT_DEADLINE,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
@@ -26,29 +26,18 @@ agg_main(const struct cmd *c, int argc, char *argv[])
 
 	setup_begin(&s, "agg");
 	s.job.kind = JOB_MAP;
-	s.job.check_order = true;
 	s.po.filter = true;
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
-		if (id == O_GROUPED) {
+		if (id == O_GROUPED)
 			s.job.grouped = true;
-			s.job.check_order = false;
-		} else {
+		else
 			setup_option(&s, id, &o);
-		}
 	for (int i = 0; i < o.noperands; i++)
 		buf_printf(&words, " %s", o.operands[i]);
 	buf_put(&words, "", 1);
 	s.agg = (const char *)words.p;
-	if (s.job.grouped)
-		setup_needs(&s, O_KEY, "-k", "order (it is --grouped)");
-	setup_keys(&s);
-	setup_aggregate(&s);
-	setup_input(&s, NULL, 0);
-	if (s.job.input.n > 1)
-		refuse("only one input: keys would be cut between files "
-		    "(mr sort -m FILE... | mr agg ...)");
-	return setup_run(&s);
+	return setup_run_groups(&s);
 }
 
 const struct cmd agg_cmd = {

@@ -5,8 +5,8 @@
 static const struct opt opts[] = {
 	{ O_COMMAND, 'c', "command", "STRING", "run STRING by the shell", 0 },
 	{ O_INPUT, 'i', "input", "FILE", "read FILE, not standard input", 0 },
-	OPT_JOBS, OPT_BLOCK, OPT_FORM, OPT_ZERO, OPT_IO, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
-	OPT_TOLERATE,
+	OPT_DECOMPRESS, OPT_JOBS, OPT_BLOCK, OPT_FORM, OPT_ZERO, OPT_IO,
+	OPT_MEMORY, OPT_TMPDIR, OPT_TASKS, OPT_TOLERATE,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,
@@ -29,6 +29,8 @@ map_main(const struct cmd *c, int argc, char *argv[])
 		if (setup_option(&s, id, &o) && id == O_COMMAND)
 			line = o.value;
 	status = setup_command(&s, line, &o);
+	if (status == 0)
+		status = setup_decoder(&s);
 	if (status != 0)
 		return status;
 	setup_form(&s);

@@ -2036,6 +2036,8 @@ enum {				/* ids of options that several share */
     "order of keys, then of their records: 1,1n or 2,2r", 0 }
 #define OPT_PARTITION { O_PARTITION, 0, "partition", "HOW", \
     "range, hash, or a CMD that numbers keys", 0 }
+#define OPT_DECOMPRESS { O_DECOMPRESS, 0, "decompress", "HOW", \
+    "by auto(matic choice), none, or a command", 0 }
 #define OPT_BLOCK { O_BLOCK, 0, "block-size", "SIZE", \
     "input bytes of a task (default: by the input)", OPT_FREE_APPEND }, \
     { O_BLOCK, 0, "block", "SIZE", NULL, OPT_HIDDEN }
@@ -2113,8 +2115,10 @@ void setup_partition(struct setup *);
 void setup_input(struct setup *, char *const *names, int n);
 void setup_shell(struct command *, const char *line);
 void setup_argv(struct command *, char **argv);
+int setup_decoder(const struct setup *);
 int setup_command(struct setup *, const char *line, const struct optscan *);
 int setup_run(struct setup *);
+int setup_run_groups(struct setup *);
 
 /* ----------------------------------------------------- the subcommands */
 extern const struct cmd map_cmd, sort_cmd, shuffle_cmd, reduce_cmd, agg_cmd,

@@ -12,8 +12,8 @@ static const struct opt opts[] = {
 	    "equal keys stand together; any order of keys", 0 },
 	OPT_AGG,
 	OPT_PER_KEY,
-	OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_IO, OPT_JOBS, OPT_BLOCK,
-	OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
+	OPT_DECOMPRESS, OPT_KEYS, OPT_KEYDEF, OPT_ZERO, OPT_IO, OPT_JOBS,
+	OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR, OPT_TASKS,
 	{ O_UNORDERED, 0, "unordered", NULL,
 	    "print what is ready first", 0 },
 	OPT_TALK,
@@ -30,23 +30,17 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 
 	setup_begin(&s, "reduce");
 	s.job.kind = JOB_MAP;
-	s.job.check_order = true;
 	s.po.filter = true;
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1) {
 		if (id == O_GROUPED) {
 			s.job.grouped = true;
-			s.job.check_order = false;
 		} else if (setup_option(&s, id, &o) && id == O_COMMAND) {
 			line = o.value;
 		}
 	}
 	if (!s.job.per_key)
 		setup_needs(&s, O_KEY_STDIN, "--key-on-stdin", "--per-key");
-	if (s.job.grouped)
-		setup_needs(&s, O_KEY, "-k", "order (it is --grouped)");
-	setup_keys(&s);
-	setup_aggregate(&s);
 	if (s.agg != NULL && (line != NULL || o.noperands > 0))
 		refuse("--agg and a command exclude each other");
 	if (s.agg != NULL) {
@@ -58,13 +52,7 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 			return status;
 	}
 	setup_io(&s);
-	/* Where groups of pairs begin can only be found from the front. */
-	s.job.input.as_streams = s.job.shape.fmt.pairs;
-	setup_input(&s, NULL, 0);
-	if (s.job.input.n > 1)
-		refuse("only one input: keys would be cut between files "
-		    "(mr sort -m FILE... | mr reduce ...)");
-	return setup_run(&s);
+	return setup_run_groups(&s);
 }
 
 const struct cmd reduce_cmd = {

@@ -39,8 +39,7 @@ static const struct opt opts[] = {
 	    OPT_FREE_APPEND },
 	{ O_NAMES, 0, "names", NULL,
 	    "a record is a file's name; none is opened", 0 },
-	{ O_DECOMPRESS, 0, "decompress", "HOW",
-	    "by auto(matic choice), none, or a command", 0 },
+	OPT_DECOMPRESS,
 	{ O_RECURSIVE, 0, "recursive", NULL, "read what is below a DIR, too",
 	    OPT_FREE },
 	{ O_FILES_FROM, 0, "files-from", "FILE", "", OPT_FREE | OPT_JOINED },
@@ -329,7 +328,6 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	check_hadoop(argc, argv);
 	setup_begin(&s, "run");
 	s.job.phase_name = "map";
-	s.job.input.decompress = DECOMPRESS_AUTO;
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
 		if (id == O_MAP)
@@ -371,8 +369,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	    (status = command_check(&s.job.combine, "--combine", true)) != 0 ||
 	    (status = command_check(&s.job.reduce, "-r", true)) != 0 ||
 	    (status = command_check(&s.job.finish, "--finish", true)) != 0 ||
-	    (status = command_check(&s.job.input.decoder.command,
-	    "--decompress", true)) != 0 ||
+	    (status = setup_decoder(&s)) != 0 ||
 	    (status = check_source(&s.job.made)) != 0)
 		return status;
 	if (s.job.made.kind == GENERATE_NONE || s.job.input.names)

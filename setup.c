@@ -15,6 +15,7 @@ setup_begin(struct setup *s, const char *what)
 	    .fields = 1 };
 	s->job.form = form_of(&s->job.shape.fmt);
 	s->job.limits.ok[0] = true;
+	s->job.input.decompress = DECOMPRESS_AUTO;
 }
 
 static uint64_t
@@ -542,7 +543,7 @@ setup_input(struct setup *s, char *const *names, int n)
 		files_check_names(in, &s->job.shape.fmt);
 	files_check(in);
 	if (!s->po.append && !s->job.whole_file &&
-	    (!form_is_plain(&s->job.form) ||
+	    (s->po.filter || !form_is_plain(&s->job.form) ||
 	    s->job.form.header != HEADER_NONE))
 		files_unpack_in_order(in);
 	if (in->recursive && in->ndirs == 0)
@@ -601,6 +602,14 @@ setup_argv(struct command *c, char **argv)
 	buf_put(&shown, "", 1);
 	c->argv = argv;
 	c->shown = (const char *)shown.p;
+}
+
+/* What is wrong with the command of --decompress, as an exit status. */
+int
+setup_decoder(const struct setup *s)
+{
+	return command_check(&s->job.input.decoder.command, "--decompress",
+	    true);
 }
 
 /* The command of a filter: line, from -c, or the operands.  Returns 0, or the
@@ -678,4 +687,28 @@ setup_run(struct setup *s)
 			add_word(s, xasprintf("--on=%s", s->on));
 	}
 	return driver_run(job, &s->po);
+}
+
+/* Runs a job over one input whose groups are not to be cut, by the command or
+ * the operations that have been taken. */
+int
+setup_run_groups(struct setup *s)
+{
+	struct job *job = &s->job;
+	int status = setup_decoder(s);
+
+	if (status != 0)
+		return status;
+	job->check_order = !job->grouped;
+	if (job->grouped)
+		setup_needs(s, O_KEY, "-k", "order (it is --grouped)");
+	setup_keys(s);
+	setup_aggregate(s);
+	/* Where groups of pairs begin can only be found from the front. */
+	job->input.as_streams = job->shape.fmt.pairs;
+	setup_input(s, NULL, 0);
+	if (job->input.n > 1)
+		refuse("only one input: keys would be cut between files (mr "
+		    "sort -m FILE... | %s ...)", diag_name);
+	return setup_run(s);
 }

@@ -10,7 +10,7 @@ static const struct opt opts[] = {
 	{ O_REDUCERS, 'R', "reducers", "N", "how many files", 0 },
 	{ O_OUTDIR, 'O', "output-dir", "DIR", "where: part-00000 ...", 0 },
 	{ O_OVERWRITE, 0, "overwrite", NULL, "replace a DIR that mr made", 0 },
-	OPT_PARTITION, OPT_KEYS, OPT_ZERO, OPT_IO,
+	OPT_DECOMPRESS, OPT_PARTITION, OPT_KEYS, OPT_ZERO, OPT_IO,
 	OPT_JOBS, OPT_BLOCK, OPT_MEMORY, OPT_TMPDIR,
 	OPT_SORTING, OPT_TALK,
 	{ 0, 0, NULL, NULL, NULL, 0 },
@@ -21,7 +21,7 @@ shuffle_main(const struct cmd *c, int argc, char *argv[])
 {
 	struct setup s;
 	struct optscan o;
-	int id;
+	int id, status;
 
 	setup_begin(&s, "shuffle");
 	s.job.kind = JOB_SORT;
@@ -40,6 +40,8 @@ shuffle_main(const struct cmd *c, int argc, char *argv[])
 	s.job.shape.nparts = (uint32_t)s.po.reducers;
 	setup_io(&s);
 	setup_partition(&s);
+	if ((status = setup_decoder(&s)) != 0)
+		return status;
 	setup_input(&s, o.operands, o.noperands);
 	return setup_run(&s);
 }

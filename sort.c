@@ -142,6 +142,7 @@ sort_main(const struct cmd *c, int argc, char *argv[])
 	setup_begin(&s, "sort");
 	s.job.kind = JOB_SORT;
 	s.po.filter = true;
+	s.job.input.decompress = DECOMPRESS_NONE;	/* as sort(1) */
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
 		if (id == O_CHECK && !check_is_quiet(o.value))

@@ -387,7 +387,42 @@ refused_as_cut() {
 	prints_nothing
 }
 
-@test "--decompress with --names, or of no subcommand but run, is refused" {
+@test "the filters decompress files, standard input if asked, and mr sort nothing" {
+	seq 20000 | sed 's/$/\tx/' | sort >want
+	gzip <want >f
+	for how in 'map cat' 'reduce cat' 'reduce --grouped cat' 'map -L 4 cat' \
+	    'map -N 7000 cat'; do
+		# shellcheck disable=SC2086 # words
+		expect 0 mr ${how%% *} -i f ${how#* }
+		prints want
+		# shellcheck disable=SC2086
+		expect 0 mr ${how%% *} --decompress auto ${how#* } <f
+		prints want
+	done
+	sed 's/x$/1/' want >counts
+	expect 0 mr agg -i f count
+	prints counts
+	expect 0 mr agg --decompress 'gzip -dc' count <f
+	prints counts
+	expect 0 mr shuffle -R 1 -O parts f want
+	cat want want | cmp - parts/part-00000
+	# A last newline is supplied to what is read as it is.
+	expect 0 mr map -i f --decompress none cat
+	cmp -n "$(wc -c <f)" f ../out
+	expect 0 mr map cat <f
+	cmp -n "$(wc -c <f)" f ../out
+	expect 127 mr map --decompress ./none -i f 'touch ran'
+	expect 127 mr agg --decompress ./none -i f count
+	[ ! -e ran ]
+	head -c 20000 f >cut
+	expect 1 mr reduce -i cut cat
+	says 'cut: (pigz|unpigz|gzip): exit status'
+	sort -s f >sorted
+	expect 0 mr sort f
+	cmp -n "$(wc -c <f)" sorted ../out
+}
+
+@test "--decompress with --names, or of mr sort, is refused" {
 	echo x >f
 	expect 2 mr run --names --decompress auto -m 'touch ran' f
 	says 'decompress has no effect'
