@@ -15,8 +15,10 @@ int
 again_run(struct jobdir *dir, char *const *more, size_t n)
 {
 	static char *const ours[] = { (char *)"--job-dir",
-	    (char *)"--detach", (char *)"--progress" };
-	bool quiet = opt_among(more, n, "--quiet");
+	    (char *)"--detach", (char *)"--progress", (char *)"--verbose" };
+	/* Who only runs tasks, or prints, has nothing to tell. */
+	size_t nours = !opt_among(more, n, "--quiet") ? 2 :
+	    jobplan_ask.kind == ASK_RESUME ? 3 : 4;
 	const struct cmd *run = opt_command("run");
 	struct jobplan p;
 	char **argv;
@@ -27,7 +29,7 @@ again_run(struct jobdir *dir, char *const *more, size_t n)
 	argv = xzalloc(p.nwords + n + 3, sizeof *argv);
 	argv[argc++] = xstrdup(run->name);
 	for (size_t i = 0; i < p.nwords; i++)
-		if (!opt_among(ours, quiet ? 3 : 2, p.words[i]) &&
+		if (!opt_among(ours, nours, p.words[i]) &&
 		    !opt_among(more, n, p.words[i]))
 			argv[argc++] = p.words[i];
 	for (size_t i = 0; i < n; i++)

@@ -37,7 +37,8 @@ struct follow {
 static void
 tell_last_line(const struct jobdir *dir)
 {
-	char *logs = xasprintf("%s/engine", dir->path), *newest = NULL, p[4096];
+	char *logs = xasprintf("%s/engine", dir->path), *newest = NULL;
+	char p[4096] = "";
 	DIR *d = opendir(logs);
 	struct dirent *e;
 	time_t when = 0;

@@ -139,7 +139,7 @@ next_word(const char **text)
 		}
 	}
 	if (quote != '\0')
-		refuse("--sbatch %s: a quote is not closed", *text);
+		refuse("a quote is not closed: %s", *text);
 	*text = p;
 	buf_put(&b, "", 1);
 	return (char *)b.p;

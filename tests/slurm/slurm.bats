@@ -3,35 +3,14 @@
 # shellcheck disable=SC2016 # the commands expand their variables themselves
 load ../helper
 load ../failure
+load cluster
 
 setup_file() {
-	bats_require_minimum_version 1.5.0
-	PATH=$PATH:/usr/sbin:/sbin
-	[ "$(id -u)" -eq 0 ] || skip "a cluster needs root"
-	for program in slurmctld slurmd sbatch munged unshare; do
-		command -v "$program" >/dev/null || skip "there is no $program"
-	done
-	unshare --pid --fork --mount-proc --uts hostname x 2>/dev/null ||
-		skip "there are no namespaces to be had"
-	# Sockets in it have long names, and nodes see another /var/tmp.
-	CLUSTER=$(mktemp -d /tmp/mr-slurm.XXXXXX)
-	export CLUSTER SLURM_CONF=$CLUSTER/slurm.conf
-	"$BATS_TEST_DIRNAME/cluster" up "$CLUSTER"
+	start_cluster
 }
 
 teardown_file() {
-	[ -z "${CLUSTER:-}" ] || "$BATS_TEST_DIRNAME/cluster" down "$CLUSTER"
-}
-
-# What a test that failed has left must not be in the way of the next one.
-eval "$(declare -f teardown | sed '1 s/teardown/helper_teardown/')"
-teardown() {
-	scancel --me
-	helper_teardown
-}
-
-cluster() {
-	"$BATS_TEST_DIRNAME/cluster" "$1" "$CLUSTER" "${@:2}"
+	end_cluster
 }
 
 # Both commands note every execution of a task in the file runs, and wait as
@@ -60,10 +39,6 @@ make_job() {
 # begun PHASE NODE: a task of the phase runs on the node.
 begun() {
 	grep -q "^$1 [0-9]* ${2:-}" runs
-}
-
-is_gone() {
-	[ -z "$(squeue -h)" ]
 }
 
 @test "what a cluster prints is what one machine prints" {
@@ -196,6 +171,138 @@ is_gone() {
 	wait_until is_gone
 	expect 143 mr wait jd
 	rm hold-map
-	expect 0 mr "${job[@]}" in
+	expect 0 mr resume jd
 	prints ref
+}
+
+@test "what is wrong is one line, and nothing is queued" {
+	make_job
+	wrong() {
+		local status=$1 line=$2
+		shift 2
+		rm -rf jd
+		expect "$status" mr run --on slurm "$@" -r cat in
+		prints_nothing
+		says "$line"
+		[ "$(wc -l <../err)" -eq 1 ]
+		is_gone
+	}
+	wrong 2 'needs --job-dir DIR'
+	wrong 2 'invalid partition specified: nosuch' --job-dir jd \
+		--sbatch '-p nosuch'
+	wrong 2 'Memory specification can not be satisfied' --job-dir jd \
+		--sbatch "--mem '900G'"
+	for word in '-a 3' --array=3 --arr=3 '-d singleton' --wrap=x '-o x' \
+	    -ox --error=x; do
+		wrong 2 "is mr's to give" --job-dir jd --sbatch "-J a $word"
+	done
+	wrong 2 'a quote is not closed' --job-dir jd --sbatch "-J 'a b"
+	wrong 2 'nothing is no option' --job-dir jd --sbatch nothing
+	wrong 2 'takes no more than 1001' --job-dir jd --elements 5000
+	wrong 2 'Slurm knows no job 98765' --job-dir jd --after 98765
+	wrong 2 '--append and --on slurm exclude each other' --append -O out
+	wrong 2 '--unordered has no effect' --unordered --job-dir jd
+	# On the nodes it is another one.
+	mkdir "/var/tmp/mr-slurm.$$"
+	wrong 1 'no node of slurm could use it' \
+		--job-dir "/var/tmp/mr-slurm.$$/jd"
+	rm -r "/var/tmp/mr-slurm.$$"
+	mkdir bin
+	expect 2 env PATH="$PWD/bin" "$MR" run --on slurm --job-dir jd -r cat in
+	says 'there is no such command in PATH'
+	sed 's/^SlurmctldPort=.*/SlurmctldPort=1/' "$SLURM_CONF" >conf
+	SLURM_CONF=$PWD/conf expect 1 mr run --on slurm --job-dir jd -r cat in
+	says 'Unable to contact slurm controller'
+	[ ! -e jd ]
+}
+
+@test "--after waits for another job, and is cancelled with it" {
+	make_job
+	: >hold-map
+	expect 0 mr "${job[@]}" -o out --detach in
+	expect 0 mr run --on slurm --job-dir jd2 --after jd --detach \
+		-m 'cmp out ref >&2 && cat' -r cat -o out2 in
+	expect 0 mr status jd2
+	grep -q ': queued' ../out
+	rm hold-map
+	expect 0 mr wait jd2
+	cmp out2 <(sort -s -t "$(printf '\t')" -k1,1 in)
+	id=$(sbatch --parsable -o /dev/null --wrap 'exit 3')
+	rm -r jd2
+	expect 1 mr run --on slurm --job-dir jd2 --after "$id" -r 'cat' in
+	says 'the job that it was to run after has failed|is FAILED' || :
+	wait_until is_gone
+}
+
+@test "--sbatch is split as the shell does, -j caps what runs" {
+	make_job
+	: >hold-map
+	export MR_ON=slurm
+	start mr run --job-dir jd --elements 6 -j 2 --block-size 10K \
+		--sbatch "-J 'a \$b' --comment=\"it's\" -c 2 --nice=3" \
+		-m './mapper; echo "$SLURM_CPUS_PER_TASK ${MR_ON-none}" >&2' \
+		-r ./reducer in
+	wait_until begun map
+	[ "$(squeue -h -o %j | sort -u)" = 'a $b' ]
+	[ "$(squeue -h -o %k | sort -u)" = "it's" ]
+	[ "$(squeue -h -t R -o %C)" = "$(printf '2\n2')" ]
+	rm hold-map
+	ends 0
+	prints ref
+	[ "$(mr logs jd map 3)" = '2 none' ]
+}
+
+@test "slurmctld stopped for a while, and 1000 tasks" {
+	make_job
+	start mr run --on slurm --job-dir jd -N 20 -m ./mapper -r ./reducer in
+	wait_until begun map
+	read -r controller _ <"$CLUSTER/run/slurmctld"
+	kill -STOP "$controller"
+	sleep 20	# that is the test
+	kill -CONT "$controller"
+	LIMIT=120 ends 0
+	prints ref
+	[ "$(ls jd/map | wc -l)" -eq 1000 ]
+}
+
+@test "a node that joins gets work, and two users have a job each" {
+	make_job
+	cluster kill node3
+	cluster kill node4
+	: >hold-map
+	start mr "${job[@]}" -o out in
+	wait_until begun map node2
+	cluster start node3
+	wait_until begun map node3
+	rm hold-map
+	cluster start node4
+	ordinary_user
+	expect 0 setpriv --reuid=nobody --regid=nogroup --clear-groups \
+		"$BATS_TEST_TMPDIR/user/mr" run --on slurm --job-dir other \
+		-m cat -r cat in
+	cmp ../out <(sort -s -t "$(printf '\t')" -k1,1 in)
+	ends 0
+	cmp out ref
+}
+
+@test "the examples of the page" {
+	command -v mandoc >/dev/null || skip "there is no mandoc"
+	mandoc -T utf8 -O width=300 "$BATS_TEST_DIRNAME/../../man/mr-slurm.7" |
+		sed 's/.\x08//g' | awk '/^[A-Z]/ { on = $1 == "EXAMPLES"; next }
+			on && /^           / { print substr($0, 12) }' >script
+	[ "$(grep -c 'mr run' script)" -eq 3 ]
+	expect 0 bash -e script
+	[ -s lengths.txt ]
+}
+
+@test "the example: transfers, a job and a script, chained" {
+	licenses=/usr/share/common-licenses
+	[ -e "$licenses/GPL-3" ] || skip "there is no $licenses"
+	expect 0 "$BATS_TEST_DIRNAME/../../examples/pipeline-slurm/job" stage \
+		"$licenses/GPL-2" "$licenses/GPL-3"
+	wait_until test -e stage/results/report.txt
+	cat "$licenses/GPL-2" "$licenses/GPL-3" | tr '[:upper:]' '[:lower:]' |
+		tr -cs '[:lower:]' '\n' |
+		sed '/^$/d' | sort | uniq -c | sort -k1,1nr -k2 | head -n 10 |
+		cmp - stage/results/report.txt
 }
