@@ -106,6 +106,9 @@ struct collect {
 	size_t fill;		/* raw: bytes read; used..fill not yet scanned */
 	size_t n;		/* entries */
 	struct mark mark;
+	uint64_t begin, read;	/* collect_begin's at; bytes since then */
+	uint64_t most;		/* bytes that a record may have */
+	bool lost;		/* one has more: all of the attempt is */
 	size_t floor;		/* slots with less are free */
 	unsigned char *in;	/* what was read, when not straight */
 	size_t in_len, in_cap;
@@ -195,6 +198,7 @@ collect_new(const struct shape *shape, struct store *store,
 	c->table = xzalloc(c->slots, sizeof *c->table);
 	c->seed[0] = random_seed();
 	c->seed[1] = random_seed() | 1;
+	c->most = record_most();
 	c->always = debug_word("group");
 	/* Without keys in them, ikeys of a command's parts are all equal. */
 	c->never = debug_word("nogroup") ||
@@ -733,11 +737,15 @@ make_room(struct collect *c, size_t need)
 }
 
 /* An attempt of a task begins.  What the buffer holds is of tasks that are
- * committed and end right before this one, or the caller has flushed it. */
+ * committed and end right before this one, or the caller has flushed it.
+ * at: where in a file the bytes stand that are to come, or COLLECT_OUTPUT. */
 void
-collect_begin(struct collect *c, uint32_t task)
+collect_begin(struct collect *c, uint32_t task, uint64_t at)
 {
 	c->task = task;
+	c->begin = at;
+	c->read = 0;
+	c->lost = false;
 	c->records = 0;
 	buf_reset(&c->complaint);
 	if (c->n == 0)
@@ -1269,6 +1277,20 @@ scan(struct collect *c)
 	} while (straight != c->straight);
 }
 
+/* A record is too long: from here on all of the attempt is thrown away. */
+static void
+lose(struct collect *c, size_t len)
+{
+	uint64_t at = c->read - len + (c->begin == COLLECT_OUTPUT ? 0 :
+	    c->begin);
+
+	buf_printf(&c->complaint, "the record at byte %llu%s has more than "
+	    "%llu bytes", (unsigned long long)at,
+	    c->begin == COLLECT_OUTPUT ? " of its output" : "",
+	    (unsigned long long)c->most);
+	c->lost = true;
+}
+
 /* The first n bytes of what collect_room gave have been filled.  What stood
  * before them ends no record, so a long record is looked at only once. */
 void
@@ -1281,8 +1303,17 @@ collect_filled(struct collect *c, size_t n)
 		c->fill += n;
 	else
 		c->in_len += n;
+	c->read += n;
 	if (ends)
 		scan(c);
+	n = c->straight ? c->fill - c->used : c->in_len;
+	if (n > c->most && !c->lost)
+		lose(c, n);
+	if (c->lost) {
+		if (c->straight)
+			c->fill = c->used;
+		c->in_len = 0;
+	}
 }
 
 /* There is no more: a last record without its delimiter is given one. */

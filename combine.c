@@ -84,6 +84,7 @@ run_attempt(struct combiner *c, const struct merge_input *in, size_t n,
 	    .task = in[0].run->first, .attempt = what->attempts,
 	    .tasks = job->ntasks, .later = true };
 	volatile int32_t *group = job->shared->worker[c->me].group;
+	const struct buf *why;
 	char tag[64];
 
 	*a = (struct attempt){ .cmd = &job->combine, .limits = &job->limits,
@@ -100,8 +101,15 @@ run_attempt(struct combiner *c, const struct merge_input *in, size_t n,
 		    (unsigned long)who.task);
 		a->tag = tag;
 	}
-	collect_begin(c->sorter, who.task);
+	collect_begin(c->sorter, who.task, COLLECT_OUTPUT);
 	attempt_run(a);
+	why = collect_complaint(c->sorter);
+	if (a->fail.kind == FAIL_NONE && why->len > 0) {
+		buf_put(&a->fail.text, why->p, why->len);
+		a->fail.kind = FAIL_OUTPUT;
+		a->fail.exit = EXIT_TROUBLE;
+		a->fail.final = true;
+	}
 	what->in += replay_records(text);
 	if (a->log != -1)
 		close(a->log);

@@ -311,6 +311,15 @@ process(struct worker *w, const struct task_msg *t, struct reader *r,
 	return ok;
 }
 
+/* Where in a file the bytes stand that are collected, if that can be said. */
+static uint64_t
+output_at(const struct job *job, const struct reader *r)
+{
+	return job->map.argv == NULL && job->sample.kind == SAMPLE_ALL &&
+	    !job->file_pairs && !r->piped && r->split.nfiles == 1 ?
+	    r->split.off : COLLECT_OUTPUT;
+}
+
 /* Whether what was collected is as it should be. */
 static bool
 is_sound(const struct worker *w, struct reply_msg *reply)
@@ -354,7 +363,7 @@ maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 		collect_flush(w->collect);
 	ok = open_input(w, t, &r, payload, &reply);
 	if (sorts) {
-		collect_begin(w->collect, t->task);
+		collect_begin(w->collect, t->task, output_at(w->job, &r));
 		sink.collect = w->collect;
 	} else {
 		store_reuse(w->out, t->split.len, &t->free, &part);

@@ -435,6 +435,7 @@ struct shape {
 };
 enum { RECORD_BATCH = 64, PAIR_HEAD = 4 };
 #define RECORD_MOST ((uint64_t)INT32_MAX)	/* bytes of a record */
+uint64_t record_most(void);
 size_t record_batch(const struct format *, const unsigned char *, size_t len,
     struct record *, size_t max, size_t *used);
 size_t record_end(const struct format *, const unsigned char *, size_t len);
@@ -953,7 +954,8 @@ struct collect *collect_new(const struct shape *, struct store *,
     uint16_t store_id, size_t memory, bool large, const char *compress,
     void (*emit)(void *, const struct run *, bool committed), void *arg);
 void collect_aggregate(struct collect *, const struct aggspec *);
-void collect_begin(struct collect *, uint32_t task);
+#define COLLECT_OUTPUT UINT64_MAX	/* at: what a command prints */
+void collect_begin(struct collect *, uint32_t task, uint64_t at);
 unsigned char *collect_room(struct collect *, size_t *);
 void collect_filled(struct collect *, size_t);
 void collect_end(struct collect *);

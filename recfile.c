@@ -59,9 +59,10 @@ refill(struct recfile *r)
 		r->off += r->at;
 		r->at = 0;
 	}
-	if (r->n > RECORD_MOST)
-		die("%s: the record at byte %llu is longer than 2 GiB",
-		    r->name, (unsigned long long)r->off);
+	if (r->n > record_most())
+		die("%s: the record at byte %llu has more than %llu bytes",
+		    r->name, (unsigned long long)r->off,
+		    (unsigned long long)record_most());
 	if (r->cap - r->n < CHUNK / 2) {
 		r->cap = grown(r->cap, r->cap + CHUNK);
 		r->win = xrealloc(r->win, r->cap, 1);

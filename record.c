@@ -16,6 +16,14 @@
 
 #include "mr.h"
 
+/* Bytes that a record may have, with what memory needs beside it.
+ * MR_DEBUG=short makes it 1 MiB, for tests. */
+uint64_t
+record_most(void)
+{
+	return debug_word("short") ? MiB : RECORD_MOST - MiB;
+}
+
 /* Length of the key of the record p[0..len), delimiter not counted.  Of a pair
  * p is the key itself. */
 size_t

@@ -334,3 +334,35 @@ print(fcntl.fcntl(os.pipe()[0], 1032))	# F_GETPIPE_SZ')
 	[ "$size" -ge 65536 ]
 	[ "$(wc -l <../out)" -eq 64 ]
 }
+
+@test "a record that is too long is an error with its file and its place" {
+	# The limit is 2 GiB, or for tests 1 MiB.
+	export MR_DEBUG=short
+	{ printf 'a\tb\n%.0s' {1..10}; head -c 3M /dev/zero | tr '\0' x; } >in
+	echo record >small
+	for how in 'run -r cat' 'run --agg count' sort 'shuffle -R 2 -O parts'; do
+		# shellcheck disable=SC2086
+		expect 1 mr $how small in
+		says ' task 1 failed after 1 attempt: the record at byte 40 has more than 1048576 bytes'
+		says 'input in, bytes 0-3145767'
+		prints_nothing
+	done
+	for how in '-m cat -r cat' '-z -m cat -r cat' '-m cat --agg count' \
+	    '-m cat -k 1,1r -r cat'; do
+		# shellcheck disable=SC2086
+		expect 1 mr run $how --retries 2 small in
+		says 'map task 1 failed after 1 attempt: the record at byte (4)?0 of its output has more'
+		says 'input in, bytes'
+	done
+	for how in '-c in' '-m in in'; do
+		# shellcheck disable=SC2086
+		expect 1 mr sort $how
+		says 'in: the record at byte 40 has more than 1048576 bytes'
+	done
+	expect 1 mr run -r cat --combine 'cat >/dev/null; head -c 3M /dev/zero' \
+		small
+	says 'the record at byte 0 of its output has more'
+	# What is not sorted may be of any length.
+	expect 0 mr run -m cat in
+	{ cat in; echo; } | cmp - ../out
+}
