@@ -441,11 +441,12 @@ plan_read(struct driver *d)
 	int got = stream_read(d->stream, &s, &d->before, &why);
 
 	d->job->shared->stream = (int32_t)stream_group(d->stream);
+	if (strcmp(name, "-") == 0)
+		name = "standard input";
 	if (got == -2)
 		die_errno("%s", name);
 	if (got == -3)
-		die("%s: %.*s", strcmp(name, "-") == 0 ? "standard input" :
-		    name, (int)why.len, why.p);
+		die("%s: %.*s", name, (int)why.len, why.p);
 	if (s.len == 0 && got == -1 && d->job->file_pairs)
 		s = (struct split){ .nfiles = 1, .stream = true,
 		    .exact = true, .whole = true };

@@ -307,7 +307,8 @@ check_checking(const struct setup *s)
 	if (!s->po.check)
 		return;
 	if (s->job.shape.fmt.pairs)
-		refuse("--check and --io rawbytes exclude each other");
+		refuse("--check and --io rawbytes exclude each other: what "
+		    "it tries and shows is lines");
 	if (job->made.kind != GENERATE_NONE)
 		refuse("--check has no effect without input from files");
 	if (job->sample.kind != SAMPLE_ALL)

@@ -337,6 +337,8 @@ for i in range(3000):
 		refused "${o%% *} has no effect without lines" \
 			mr run --io rawbytes $o -m 'touch ran' in
 	done
+	refused 'check and --io rawbytes exclude each other' \
+		mr run --io rawbytes --check -r cat in
 	refused 'agg and --io rawbytes exclude each other: .*fields of text' \
 		mr run --io rawbytes --agg count in
 	refused 'from what to what' mr convert in

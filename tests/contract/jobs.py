@@ -329,7 +329,8 @@ def only_pairs(rng, job):
     """The same job over pairs."""
     job.pairs = True
     job.eor, job.sep, job.fields = b"\n", b"\t", 1
-    job.per_key = job.finish = job.failing = job.orders = ""
+    job.per_key = job.failing = job.orders = ""
+    job.finish = job.finish and "cat"
     job.keys = ((), ())
     job.combine = job.combine and "cat"
     job.unordered = job.unsorted = False
