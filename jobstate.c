@@ -17,6 +17,8 @@
 
 #include "mr.h"
 
+enum { LATE = 60 };		/* seconds */
+
 struct state {			/* of the tasks of a job */
 	bool *maps;		/* committed */
 	bool *bad_maps;		/* committed, and damaged */
@@ -418,10 +420,17 @@ jobstate_runs(struct driver *d)
 		struct commit c;
 		int fd = commit_read(dir, false, t, &c);
 
+		/* On another node it may be seen late. */
+		for (int i = 0; fd == -1 && jobplan_ask.element && i < LATE &&
+		    proc_signal() == 0; i++) {
+			proc_poll(NULL, 0, 1000000000);
+			fd = commit_read(dir, false, t, &c);
+		}
 		if (fd < 0)
 			die("%s: map task %lu is not committed", dir->path,
 			    (unsigned long)t);
 		close(fd);
+		d->fed |= !c.nothing;
 		if (d->cap_runs < d->nruns + c.nruns) {
 			d->cap_runs = grown(d->cap_runs, d->nruns + c.nruns);
 			d->runs = xrealloc(d->runs, d->cap_runs,

@@ -200,6 +200,19 @@ phases_sample(struct driver *d)
 		jobplan_drawn(d);
 }
 
+/* In a queue: the input was empty, and that was seen only when it was read.
+ * The last job there runs a map over nothing (plan_empty), so there can be no
+ * parts before. */
+static bool
+is_left_to_last(const struct driver *d)
+{
+	const struct jobplan *p = d->plan;
+
+	return jobplan_ask.element && jobplan_ask.kind == ASK_TASKS &&
+	    !d->fed && !d->job->whole_file &&
+	    !p->splits[p->nsplits - 1].empty;
+}
+
 void
 phases_reduce(struct driver *d)
 {
@@ -209,6 +222,8 @@ phases_reduce(struct driver *d)
 	if (dir == NULL || !jobstate_is_complete(d)) {
 		if (dir != NULL)
 			jobstate_runs(d);
+		if (is_left_to_last(d))
+			return;
 		parts_choose(d);
 	}
 	if (dir != NULL)

@@ -63,7 +63,9 @@ begun() {
 		[ "$1" = count ] && echo 900 || seq "$1" "$(($1 + $2 - 1))"
 	END
 	chmod +x count
-	for options in '--range 0:1000 -m cat' '--source ./count -r cat'; do
+	echo heading >heading
+	for options in "--header skip -m 'cat; echo end' -r cat heading" \
+	    '--range 0:1000 -m cat' '--source ./count -r cat'; do
 		rm -rf jd
 		eval "mr run $options" >want
 		eval "mr run --on slurm --job-dir jd $options" | cmp - want
