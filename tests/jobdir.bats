@@ -305,3 +305,91 @@ nothing_ran() {
 	)
 	[ "$(ls jd/map | wc -l)" -ge 8000 ]
 }
+
+@test "a sample of a kept job is drawn once, and goes on" {
+	make_job
+	sample=(--sample 50 --seed 3 --block-size 8K -R 3 -m ./mapper)
+	expect 0 mr run "${sample[@]}" -r ./reducer in
+	mv ../out want
+	expect 123 mr run --job-dir jd "${sample[@]}" -r 'exit 9' in
+	committed >before
+	: >runs
+	expect 0 mr run --job-dir jd "${sample[@]}" -r ./reducer in
+	prints want
+	run ! grep map runs
+	expect 0 mr task jd map 0
+	echo x >>in
+	expect 2 mr run --job-dir jd "${sample[@]}" -r ./reducer in
+	says 'in has been changed since the sample was drawn'
+	# Killed before it is drawn.
+	rm -r jd
+	mkfifo gate
+	sample=(--sample 5 --decompress 'read x <gate; cat' -m ./mapper -r cat)
+	start mr run --job-dir jd "${sample[@]}" in
+	wait_until test -e jd/plan
+	kill -KILL "$JOB"
+	ends 137
+	rm gate
+	echo go >gate
+	expect 2 mr task jd map 0
+	says 'the sample is not drawn yet'
+	expect 0 mr run "${sample[@]}" in
+	mv ../out want
+	expect 0 mr run --job-dir jd "${sample[@]}" in
+	prints want
+}
+
+@test "a kept job with a source asks how much there is once" {
+	make_job
+	cat >source <<-'END'
+		#!/bin/sh
+		echo "source ${1#[0-9]*}" >>"$RUNS"
+		[ "$1" = count ] && echo 1000 && exit
+		seq 1 1000 | tail -n "+$(($1 + 1))" | head -n "$2"
+	END
+	chmod +x source
+	src=(run --job-dir jd --source ./source -N 100 -R 2 -m ./mapper)
+	expect 123 mr "${src[@]}" -r 'exit 9'
+	[ "$(grep -c count runs)" -eq 1 ]
+	: >runs
+	expect 0 mr "${src[@]}" -r ./mapper
+	seq 1000 | reference | cmp - ../out
+	run ! grep -E 'map|source' runs
+	expect 0 mr resume jd
+	seq 1000 | reference | cmp - ../out
+}
+
+@test "a kept job without any input runs each command once, and not again" {
+	make_job
+	: >empty
+	for in in empty - '| cat'; do
+		rm -rf jd
+		: >runs
+		empty=("${job[@]}" "$in")
+		[ "$in" != '| cat' ] || empty=("${job[@]}" --decompress cat empty)
+		expect 0 mr "${empty[@]}" </dev/null
+		prints empty
+		[ "$(sort runs)" = $'map 0\nreduce 0' ]
+		expect 0 mr "${empty[@]}" </dev/null
+		prints empty
+		[ "$(wc -l <runs)" -eq 2 ]
+	done
+}
+
+@test "files that share a task or are one have changed: planned anew, if not done" {
+	make_job
+	for i in 1 2 3 4; do seq "$i" 9 >"f$i"; done
+	for how in --pack --whole-file; do
+		rm -rf jd good
+		pack=(run --job-dir jd "$how" -R 1 -r cat -m '[ -e good ] && cat' f1 f2 f3 f4)
+		expect 123 mr "${pack[@]}"
+		seq 100 >f2
+		: >f3
+		: >good
+		expect 0 mr "${pack[@]}"
+		cat f1 f2 f3 f4 | reference | cmp - ../out
+		echo new >>f3
+		expect 2 mr "${pack[@]}"
+		says 'its input f3 has been changed|f3 was empty'
+	done
+}

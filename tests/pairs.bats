@@ -343,6 +343,10 @@ for i in range(3000):
 		mr run --io rawbytes --agg count in
 	refused 'from what to what' mr convert in
 	refused 'from what to what' mr convert --from text --to text in
+	refused 'records end with that byte' \
+	    mr convert -t $'\n' --from text --to rawbytes in
+	refused 'records end with that byte' \
+	    mr convert -z -t '\0' --from rawbytes --to text in
 	refused 'may stand in escapes' \
 		mr convert --from text --to rawbytes -t n in
 	expect 0 mr run --io text -m cat in
