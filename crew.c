@@ -141,8 +141,10 @@ crew_new(struct driver *d)
 	job->shared = mmap(NULL, sizeof *job->shared + d->nw *
 	    sizeof *job->shared->worker, PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (job->shared == MAP_FAILED)
+	if (job->shared == MAP_FAILED) {
+		job->shared = NULL;
 		die_errno("cannot share memory with workers");
+	}
 }
 
 /* Forks worker i.  False if no process can be had now. */

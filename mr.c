@@ -56,7 +56,7 @@ fill_std_fds(void)
 	struct stat st;
 
 	for (int fd = 0; fd <= 2; fd++)
-		if (fstat(fd, &st) == -1 &&
+		if (fstat(fd, &st) == -1 && errno == EBADF &&
 		    open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
 			_exit(EXIT_TROUBLE);
 }

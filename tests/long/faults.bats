@@ -123,7 +123,8 @@ can_inject() {
 
 # faults LIST NS CMD [ARG]...: as tools/fault-sweep, which makes calls fail.
 faults() {
-	[ -z "${MR_SOAK:-}" ] || set -- "$1" "$(seq -s ' ' 100)" "${@:3}"
+	[ -z "${MR_SOAK:-}" ] || [ "$1" = mmap:ENOMEM ] ||
+		set -- "$1" "$(seq -s ' ' 100)" "${@:3}"
 	"$TOOLS/fault-sweep" -q -F "$1" -N "$2" -p "$prepare" -c "$whole" \
 		-u '[ "$(cat out)" = old ]' \
 		-l "{ $clean; } >&2 || { ls -A | grep -vxE 'in|out|ref'; ls -A \"\$TMPDIR\"; }" \
@@ -155,6 +156,17 @@ faults() {
 		openat+open:EINTR wait4+waitid:EINTR poll+ppoll:EINTR
 		sendmsg+sendto+recvmsg+recvfrom:EINTR' \
 		'1 2 3 5 8 13 30 80' mr "${job[@]}" -o out in
+}
+
+@test "mr run, a mapping of memory refused: right or a clean error" {
+	can_inject
+	make_input 60000
+	reference in >ref
+	# Those of the loader come first, and are not mr's to handle.
+	strace -o ../trace -e trace=mmap mr --version 3>&-
+	base=$(grep -c '^mmap' ../trace)
+	faults mmap:ENOMEM "$(seq -s ' ' $((base + 1)) $((base + 9)))" \
+		mr "${job[@]}" -o out in
 }
 
 @test "mr run over a kernel that lacks the fast paths: right, every time" {
