@@ -153,7 +153,7 @@ take_input(struct driver *d)
 		struct file *f = in->files + i;
 
 		*f = p->file;
-		if (is_unpacked(job, p)) {
+		if (is_unpacked(job, p) && !d->po->dry_run) {
 			f->codec = 0;
 			f->front = front_of(job, p);
 			f->size = p->end - f->front;

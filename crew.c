@@ -23,6 +23,7 @@ enum {
 	KEY_LEAST = 7 * MiB,	/* what a built-in reducer may keep of a key */
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
 	FDS_JOBDIR = 10,	/* of them for runs that are read: 2 */
+	FDS_KEPT = 4,		/* and one for each run that is kept */
 };
 
 /* Bytes a pipe of a task may have: an ordinary user's pipes share a limit,
@@ -76,6 +77,8 @@ merge_width(const struct driver *d, uint64_t fds)
 		if (n > spare / 4 * 3)
 			n = spare / 4 * 3;
 	}
+	if (d->job->kept != NULL && n > fds / 4)
+		n = fds / 4;	/* so many are open the next time */
 	return n < 2 || debug_word("onerun") ? 2 : (size_t)n;
 }
 
@@ -87,8 +90,11 @@ crew_new(struct driver *d)
 	uint64_t jobs = d->po->jobs, most = d->po->memory / WORKER_LEAST;
 	uint64_t fds = descriptors(), share, spool = 0;
 	uint64_t least = FDS_LEAST, fixed = FDS_FIXED;
-	bool scarce = fds < FDS_FIXED + 2 * FDS_WORKER;
+	uint64_t kept = job->kept != NULL ? FDS_KEPT + job->kept->nruns : 0;
+	bool scarce;
 
+	fds = fds > kept ? fds - kept : 0;
+	scarce = fds < FDS_FIXED + 2 * FDS_WORKER;
 	if (job->jobdir != NULL) {
 		least += FDS_JOBDIR;
 		fixed += FDS_JOBDIR;
@@ -97,8 +103,8 @@ crew_new(struct driver *d)
 		jobs = most > 0 ? most : 1;
 	if (fds < least + (job->combine.argv != NULL))
 		die("too few file descriptors (ulimit -n %llu): %llu are "
-		    "enough", (unsigned long long)fds,
-		    (unsigned long long)least + 2);
+		    "enough", (unsigned long long)(fds + kept),
+		    (unsigned long long)(least + kept + 2));
 	if (fds < fixed + FDS_WORKER * jobs)
 		jobs = fds > fixed + FDS_WORKER ?
 		    (fds - fixed) / FDS_WORKER : 1;

@@ -68,7 +68,7 @@ def smaller(job):
         j = copy.deepcopy(job)
         j.debug.remove(w)
         yield j
-    for field, plain in (("nofile", 0), ("sample", ""), ("source", False),
+    for field, plain in (("nofile", 0), ("append", 0), ("sample", ""), ("source", False),
                          ("flaky", ""), ("parts", 0), ("finish", ""),
                          ("combine", ""),
                          ("out", "stdout"), ("keys", ((), ())),

@@ -66,6 +66,7 @@ class Job:
     nofile: int = 0             # ulimit -n, if not 0
     form: object = None         # of the input's records: a Form
     pairs: bool = False         # --io rawbytes
+    append: int = 0             # --append, and so many operands come before
 
 
 def quote(word):
@@ -264,7 +265,32 @@ def make_job(seed, number, big):
     if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
         kept = ["--job-dir=state"] in job.options[0]
         job.nofile = rng.choice((26, 32) if kept else (16, 16, 20, 32))
+    appended(rng, job)
     return job
+
+
+def appended(rng, job):
+    """Perhaps a job whose operands do not all come at the same time."""
+    options = {w[0] for w in job.options[0]}
+    if (job.kind != "run" or job.reducer is None or job.unordered or
+            job.out == "file" or job.out == "stdout" and rng.random() < 0.8 or
+            job.form or job.pairs or job.sample or job.range or job.source or
+            job.names or job.listed or job.failing or
+            {"--job-dir=state", "--whole-file"} & options or
+            any(op.how not in ("file", "dir") for op in job.operands) or
+            rng.random() < 0.4):
+        return
+    # What is not complete does not come, and a copy does not count.
+    files = [f for op in job.operands for f in op.members or [op]]
+    contents = [complete(f.data, job.eor) for f in files]
+    if any(a and b.startswith(a) for i, a in enumerate(contents)
+           for k, b in enumerate(contents) if i != k):
+        return
+    for f, data in zip(files, contents):
+        f.data = data
+    job.append = rng.randint(1, len(job.operands))
+    job.out = "dir"
+    job.nofile = job.nofile and max(job.nofile, 32)
 
 
 def key_defs(rng, job):

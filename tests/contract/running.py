@@ -141,6 +141,10 @@ def run_mr(job, where, mr, timeout):
             names.append(name)
     procs = []
     complaints = []
+    if job.append:
+        subprocess.run([mr] + stages(job, names[:job.append])[0][1:],
+                       cwd=where, env=env, stdin=stdin, check=True,
+                       stderr=subprocess.DEVNULL)
     with open(os.path.join(where, "got"), "wb") as got, \
             open(os.path.join(where, "stderr"), "wb") as err:
         words = stages(job, names)

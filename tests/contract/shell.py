@@ -57,7 +57,7 @@ def stages(job, names):
     if job.partition:
         o += ["--partition", job.partition]
     if job.out == "dir":
-        o += ["-O", "out/parts"]
+        o += ["-O", "out/parts"] + ["--append"] * (job.append > 0)
     elif job.out == "file" and job.out_operand >= 0:
         o += ["-o", job.operands[job.out_operand].name]
     elif job.out == "file":
@@ -161,6 +161,9 @@ def script(job):
         text = "{ %s; }" % text
     if job.nofile:
         before = "ulimit -n %d; %s" % (job.nofile, before)
+    if job.append:
+        before += " ".join(map(quote, stages(job, names[:job.append])[0]))
+        before += "; "
     if job.debug:
         before = "export MR_DEBUG=%s; %s" % (",".join(job.debug), before)
     return ("export CONTRACT_FLAGS=$(mktemp -d); " + before + feed + text +
