@@ -66,26 +66,47 @@ form_is_plain(const struct form *f)
 	return f->kind == FORM_LINES && f->lines == 1 && f->records == 0;
 }
 
-/* What a file whose records begin at begin lacks at its end to end like a
- * record.  Returns how many bytes, 0 too if it cannot be read. */
+/* Bytes that a record ends with. */
+size_t
+form_ending(const struct form *f)
+{
+	return f->kind == FORM_PATTERN ? f->end.len : 1;
+}
+
+/* What is lacking behind the last n bytes of a file, form_ending's or all, to
+ * end like a record.  Returns how many bytes. */
+size_t
+form_missing(const struct form *f, const unsigned char *tail, size_t n,
+    const unsigned char **what)
+{
+	const unsigned char *p = f->kind == FORM_PATTERN ? f->end.p :
+	    &f->delim;
+
+	if (f->kind == FORM_PAIRS || n == 0)
+		return 0;
+	while (n > 0 && memcmp(tail, p, n) != 0) {
+		tail++;
+		n--;
+	}
+	*what = p + n;
+	return form_ending(f) - n;
+}
+
+/* The same of a file whose records begin at begin; 0 too if it cannot be
+ * read. */
 size_t
 form_lacks(const struct form *f, int fd, uint64_t begin, uint64_t end,
     const unsigned char **what)
 {
 	unsigned char tail[FORM_MOST];
-	size_t n, len = f->kind == FORM_PATTERN ? f->end.len : 1;
-	const unsigned char *p = f->kind == FORM_PATTERN ? f->end.p :
-	    &f->delim;
+	size_t n = form_ending(f);
 
-	if (f->kind == FORM_PAIRS)
+	if (end - begin < n)
+		n = (size_t)(end - begin);
+	if (f->kind == FORM_PAIRS ||
+	    pread_full(fd, tail, n, end - n) != (ssize_t)n)
 		return 0;
-	n = end - begin < len ? (size_t)(end - begin) : len;
-	if (n == 0 || pread_full(fd, tail, n, end - n) != (ssize_t)n)
-		return 0;
-	while (n > 0 && memcmp(tail, p, n) != 0)
-		memmove(tail, tail + 1, --n);
-	*what = p + n;
-	return len - n;
+	return form_missing(f, tail, n, what);
 }
 
 /* Begins with the byte at an offset: where a record begins, or twice the

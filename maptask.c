@@ -170,6 +170,10 @@ map_source(struct worker *w, struct attempt *a, struct reader *r)
 		a->src.kind = SOURCE_FILL;
 		a->src.fill = reader_checked;
 		a->src.arg = r;
+	} else if (r->piped && !job->whole_file && !form_is_plain(&job->form)) {
+		a->src.kind = SOURCE_FILL;
+		a->src.fill = fill_reader;
+		a->src.arg = r;
 	} else {
 		a->src.kind = SOURCE_SEGMENTS;
 		a->src.segment = reader_segment;

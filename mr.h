@@ -487,6 +487,9 @@ struct form form_of(const struct format *);
 void form_set_pattern(struct form *, struct buf end, struct buf start);
 bool form_is_serial(const struct form *);
 bool form_is_plain(const struct form *);
+size_t form_ending(const struct form *);
+size_t form_missing(const struct form *, const unsigned char *, size_t,
+    const unsigned char **);
 size_t form_lacks(const struct form *, int fd, uint64_t begin, uint64_t end,
     const unsigned char **);
 void cutter_begin(struct cutter *, const struct form *, uint64_t at);
@@ -1254,7 +1257,7 @@ struct reader {
 	bool late;		/* a limit of time has passed */
 	struct segment seg;	/* for reader_read */
 	bool in_segment;
-	unsigned char last;	/* byte of it so far, if it is a pipe */
+	struct buf tail;	/* its last bytes so far, if it is a pipe */
 	const unsigned char *lacks;	/* what the last segment still lacks */
 	size_t nlacks;
 	/* For sorted input: */

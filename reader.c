@@ -69,6 +69,8 @@ begin_feeder(struct reader *r, struct segment *seg, struct buf *why)
 	if (feeder_start(&r->feeder, file_decoder(in, r->file), r->envp,
 	    r->fd, r->job->tmpdirs[0], &text) == -1)
 		return feeder_failed(r, &text, why);
+	buf_reset(&r->tail);
+	cutter_begin(&r->cutter, &r->job->form, 0);
 	*seg = (struct segment){ .fd = r->feeder.fd, .pipe = true,
 	    .complete = !r->job->whole_file };
 	return 1;
@@ -100,6 +102,23 @@ wait_feeder(struct reader *r, struct buf *why)
 	return feeder_failed(r, &text, why);
 }
 
+/* Remembers the bytes that may be the end of a record. */
+static void
+keep_tail(struct reader *r, const unsigned char *p, size_t n)
+{
+	size_t most = form_ending(&r->job->form), old = r->tail.len;
+
+	if (n > most) {
+		p += n - most;
+		n = most;
+	}
+	if (old + n > most) {
+		memmove(r->tail.p, r->tail.p + (old + n - most), most - n);
+		r->tail.len = most - n;
+	}
+	buf_put(&r->tail, p, n);
+}
+
 /* Bytes of a segment that is a pipe.  0 at its end, -1 with the reason. */
 static ssize_t
 read_feeder(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
@@ -112,7 +131,7 @@ read_feeder(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 	if (n == -1)
 		return file_failed(r->file, strerror(errno), why);
 	if (n > 0)
-		r->last = p[n - 1];
+		keep_tail(r, p, (size_t)n);
 	r->seg.off = r->seg.end += (uint64_t)n;
 	return n;
 }
@@ -145,9 +164,26 @@ reader_piece(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 static size_t
 feeder_lacks(struct reader *r)
 {
-	r->lacks = &r->job->form.delim;
-	return r->seg.complete && r->seg.off > 0 &&
-	    r->job->form.kind != FORM_PAIRS && r->last != *r->lacks;
+	return !r->seg.complete ? 0 : form_missing(&r->job->form, r->tail.p,
+	    r->tail.len, &r->lacks);
+}
+
+/* Looks at n bytes of such a segment, or at its end, where its records must
+ * be counted to be right.  -1 with the reason. */
+static int
+check_piped(struct reader *r, const unsigned char *p, size_t n,
+    struct buf *why)
+{
+	struct buf text = {0};
+
+	if (r->job->whole_file || !form_is_serial(&r->job->form))
+		return 0;
+	if (n > 0)
+		cutter_look(&r->cutter, p, n, UINT64_MAX, UINT64_MAX);
+	if (!cutter_failed(&r->cutter, &text) &&
+	    (n > 0 || cutter_whole(&r->cutter, &text)))
+		return 0;
+	return feeder_failed(r, &text, why);
 }
 
 /* The one piece of a split that is no more than one file's. */
@@ -283,6 +319,7 @@ reader_close(struct reader *r)
 		close(r->fd);
 	buf_free(&r->key);
 	buf_free(&r->header);
+	buf_free(&r->tail);
 	buf_free(&r->key_before);
 	free(r->win);
 }
@@ -339,6 +376,9 @@ reader_read(struct reader *r, unsigned char *p, size_t cap, struct buf *why)
 			r->in_segment = true;
 		}
 		n = reader_piece(r, p, cap, why);
+		if (n >= 0 && s->pipe &&
+		    check_piped(r, p, (size_t)n, why) == -1)
+			return -1;
 		if (n != 0)
 			return n;
 		r->in_segment = false;

@@ -6,6 +6,8 @@
 
 #include "mr.h"
 
+enum { APART = 4 };		/* compressed files, see unpack_apart */
+
 /* A job with every option at its default. */
 void
 setup_begin(struct setup *s, const char *what)
@@ -515,6 +517,22 @@ setup_engine(struct setup *s)
 		po->retries = 3;
 }
 
+/* Whether each of the compressed files shall be a task of its own, where they
+ * might be cut as well: that is faster if there are several.  How many must
+ * not depend on the machine, which may be another when a kept job goes on. */
+static bool
+unpack_apart(const struct setup *s)
+{
+	const struct job *job = &s->job;
+	size_t n = 0;
+
+	for (size_t i = 0; i < job->input.n; i++)
+		n += job->input.files[i].codec != 0 &&
+		    !job->input.files[i].stream;
+	return n >= APART && !s->po.filter && !job->pack &&
+	    job->form.records == 0 && job->form.header == HEADER_NONE;
+}
+
 /* The operands: files, directories, "-"; none means standard input, but an
  * empty list of names is empty input. */
 void
@@ -544,7 +562,7 @@ setup_input(struct setup *s, char *const *names, int n)
 	files_check(in);
 	if (!s->po.append && !s->job.whole_file &&
 	    (s->po.filter || !form_is_plain(&s->job.form) ||
-	    s->job.form.header != HEADER_NONE))
+	    s->job.form.header != HEADER_NONE) && !unpack_apart(s))
 		files_unpack_in_order(in);
 	if (in->recursive && in->ndirs == 0)
 		refuse("--recursive has no effect without a directory");

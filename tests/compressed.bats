@@ -422,6 +422,41 @@ refused_as_cut() {
 	cmp -n "$(wc -c <f)" sorted ../out
 }
 
+@test "four archives or more are read apart, whatever the form of their records" {
+	needs python3
+	printf '@r\nAC\n+\nII\n@s\nG\n+\n@' >a
+	python3 -c 'import struct, sys
+for i in range(500):
+    sys.stdout.buffer.write(struct.pack(">I", 2) + b"k\n" +
+        struct.pack(">I", 3) + b"v\0\n")' >p
+	: >e
+	for f in a p e; do gzip -c "$f" >"$f.gz"; done
+	archives=(a.gz e.gz a.gz a.gz) plain=(a e a a)
+	for how in '-L 4 -m cat' '-L 2 --block-size 1 -m cat' \
+	    '--recstart @ -m cat' '--recend \n@ -m cat' '--recend AC\nGG -m cat' \
+	    '-L 4 --sample 4 -m cat' '--recstart @ --sample 50% -m cat' \
+	    '-L 4 -m cat -r cat'; do
+		read -r -a words <<<"$how"
+		expect 0 mr run "${words[@]}" "${plain[@]}"
+		mv ../out want
+		expect 0 mr run "${words[@]}" -v "${archives[@]}"
+		prints want
+		says ', 4 map tasks on'
+	done
+	expect 0 mr run --io rawbytes -r cat p.gz p.gz p.gz p.gz
+	cat p p p p | cmp - ../out
+	head -c -1 p | gzip >cut.gz
+	for how in '-m cat' '-r cat' '-m cat -r cat'; do
+		# shellcheck disable=SC2086
+		expect 1 mr run --io rawbytes $how p.gz p.gz cut.gz p.gz
+		says 'cut.gz: the pair at byte 6487 is cut short'
+	done
+	printf '1\n2\n3\n' | gzip >cut.gz
+	expect 1 mr run -L 4 -m cat a.gz a.gz cut.gz a.gz
+	says 'cut.gz: the last record, which begins at byte 0, has 3 of 4 lines'
+	prints_nothing
+}
+
 @test "--decompress with --names, or of mr sort, is refused" {
 	echo x >f
 	expect 2 mr run --names --decompress auto -m 'touch ran' f
