@@ -45,6 +45,7 @@ class Job:
     flaky: str = ""             # how first attempts fail
     parts: int = 0              # -R
     failing: str = ""           # the byte that makes the mapper fail
+    skip: bool = False          # --skip-bad-records: those that have it
     unsorted: bool = False      # what mr reduce is given, to refuse it
     fold: bool = False          # the options stand behind the operands
     unordered: bool = False
@@ -262,6 +263,8 @@ def make_job(seed, number, big):
         only_pairs(rng, job)
     else:
         add_form(rng, job)
+    if job.failing:
+        skipping(random.Random("skip:%s:%s" % (seed, number)), job)
     if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
         kept = ["--job-dir=state"] in job.options[0]
         job.nofile = rng.choice((26, 32) if kept else (16, 16, 20, 32))
@@ -291,6 +294,17 @@ def appended(rng, job):
     job.append = rng.randint(1, len(job.operands))
     job.out = "dir"
     job.nofile = job.nofile and max(job.nofile, 32)
+
+
+def skipping(rng, job):
+    """Leaves the records out that make the mapper fail, if they are few."""
+    bad = job.failing.encode()
+    n = sum(bad in r for r in records_of(whole_of(job), job.eor))
+    if (job.form or job.pairs or job.kind not in ("run", "map") or n > 15 or
+            ["--whole-file"] in job.options[0] or rng.random() < 0.2):
+        return
+    job.skip = True
+    job.options[0].append(["--skip-bad-records=15"])
 
 
 def key_defs(rng, job):
