@@ -146,6 +146,9 @@ kept_open(const char *outpath)
 		say_errno("%s", k->dir.path);
 		refuse("nothing was run");
 	}
+	if (k->dir.fd != -1 && fstat(k->dir.fd, &st) == 0 &&
+	    st.st_uid != geteuid())
+		refuse("%s: it belongs to another user", k->dir.path);
 	if (k->dir.fd != -1 && get_manifest(k))
 		return k;
 	if (k->exists && (k->dir.fd != -1 || !scratch_is_empty(outpath)))
@@ -320,7 +323,6 @@ kept_save(struct kept *k, const struct job *job, const char *outdir,
 void
 kept_note(struct kept *k)
 {
-	gethostname(k->dir.host, sizeof k->dir.host - 1);
 	jobdir_sweep(&k->dir);
 	make_dir(&k->dir, "tmp");
 	put_manifest(k, &k->dir, k->runs, k->nruns);

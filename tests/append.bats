@@ -283,6 +283,16 @@ remember() {
 		mr run --append -O . -r cat ../a
 }
 
+@test "what another user keeps is refused" {
+	is_root || skip "only root can give files away"
+	echo a >a
+	mr run --append -O out -r cat a
+	echo b >>a
+	chown -R 54321 out
+	refused 'out/_mr: it belongs to another user' \
+		mr run --append -O out -r cat a
+}
+
 @test "options that --append has no use for are refused" {
 	echo a >a
 	refused 'without -O DIR' mr run --append -r cat a
