@@ -8,7 +8,9 @@
  * A file or a directory is built in a scratch directory beside its final
  * name (scratch.c) and renamed there when all is known to be right.  Until
  * then what had that name is untouched.  A name that is no plain file
- * (/dev/null, a pipe) is written to as it is. */
+ * (/dev/null, a pipe) is written to as it is.
+ *
+ * MR_DEBUG=smallparts: a part of a map only is 64 KiB or more, not 128 MiB. */
 
 #define _GNU_SOURCE		/* splice, syscall */
 #include <sys/stat.h>
@@ -447,6 +449,28 @@ write_parts(struct output *o, uint64_t i, uint64_t end)
 	return got;
 }
 
+/* Where part p ends that begins at task i; sum: bytes before it, of total.
+ * One of so many parts that are as even as tasks allow; or where their number
+ * is 0, of such a size at the least. */
+static uint64_t
+part_end(const struct output *o, uint64_t i, uint64_t p, uint64_t parts,
+    uint64_t *sum, uint64_t total)
+{
+	uint64_t least = debug_word("smallparts") ? 64 * KiB : PART_SIZE;
+	uint64_t begin = *sum;
+
+	for (; i < o->n; i++) {
+		uint64_t len = o->parts[i].len;
+
+		if (parts == 0 ? *sum - begin >= least && total - *sum >=
+		    least : p + 1 < parts && len > 0 && *sum + len / 2 >=
+		    total * (p + 1) / parts)
+			break;
+		*sum += len;
+	}
+	return i;
+}
+
 /* A map-only job with -O: cuts what was added into so many files; 0: into
  * files of a good size. */
 void
@@ -456,22 +480,17 @@ output_cut(struct output *o, uint64_t parts)
 
 	for (i = 0; i < o->n; i++)
 		total += o->parts[i].len;
-	if (parts == 0)
-		parts = total < PART_SIZE ? 1 : total / PART_SIZE;
 	i = 0;
-	for (uint64_t p = 0; p < parts; p++) {
+	for (uint64_t p = 0; p < parts || (parts == 0 && (p == 0 ||
+	    i < o->n)); p++) {
 		char *path = xasprintf("%s/part-%0*llu", o->made,
 		    o->job->outdigits, (unsigned long long)p);
-		uint64_t end = i;
+		uint64_t end = part_end(o, i, p, parts, &sum, total);
 
 		o->fd = open_file(path, O_RDWR | O_CREAT | O_TRUNC,
 		    0666);
 		if (o->fd == -1)
 			die_errno("%s", path);
-		while (end < o->n && (p + 1 == parts || sum +
-		    o->parts[end].len / 2 < total * (p + 1) / parts ||
-		    o->parts[end].len == 0))
-			sum += o->parts[end++].len;
 		if (write_parts(o, i, end) == -1)
 			die_errno("%s", path);
 		i = end;

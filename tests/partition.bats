@@ -203,6 +203,24 @@ even() {
 	[ "$(ls -d parts/part-* | wc -l)" -eq 7 ]
 }
 
+@test "map-only output is parts of a size or more, never one a task" {
+	seq 100000 >in
+	for block in 1000 30K 50K 64K 100K 400K; do
+		MR_DEBUG=smallparts mr run -j 2 --block-size $block -m cat \
+			-O out --overwrite in
+		cat out/part-* | cmp - in
+		for part in out/part-*; do
+			[ "$(wc -c <"$part")" -ge 65536 ]
+		done
+		[ -e out/part-00001 ]
+	done
+	MR_DEBUG=smallparts mr run -m 'sed 100q' -O few in
+	[ "$(ls -d few/part-*)" = few/part-00000 ]
+	MR_DEBUG=smallparts mr run -j 2 --block-size 5K -m cat -R 4 -O four in
+	[ "$(ls -d four/part-* | wc -l)" -eq 4 ]
+	cat four/part-* | cmp - in
+}
+
 @test "map-only output is one part, however many tasks, if it is small" {
 	seq 100000 >in
 	mr run -m cat --block-size 10K -O parts in
