@@ -314,8 +314,9 @@ check_checking(const struct setup *s)
 	if (job->sample.kind != SAMPLE_ALL)
 		refuse("--sample has no effect with --check, which takes a "
 		    "sample of its own");
-	if (job->map.argv == NULL && job->reduce.argv == NULL)
-		refuse("--check has no effect without -m CMD or -r CMD");
+	if (job->map.argv == NULL && job->reduce.argv == NULL &&
+	    s->agg == NULL)
+		refuse("--check has no effect without -m CMD, -r CMD or --agg");
 }
 
 static int

@@ -67,6 +67,36 @@ sum='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = 0 }
 		-r "$sum | sed 's/0\$//'" ones
 }
 
+@test "a combiner is tried with a command per key, too" {
+	records
+	awk '{ print $1 "\t" 1 }' in >ones
+	add='awk "{ s += \$1 } END { print s }"'
+	expect 0 mr run --check --per-key --combine "$sum" -r "$add" ones
+	expect 1 mr run --check --per-key --combine "$sum | sed 's/\$/0/'" \
+		-r "$add" ones
+	says '^mr: COMBINE changes what REDUCE prints: used once over all'
+}
+
+@test "what --agg cannot add up is found, and a map before it" {
+	records
+	expect 0 mr run --check --agg 'count' in
+	expect 0 mr run --check -m 'sed "s/value //"' --agg 'sum 2 top:2 2' in
+	expect 1 mr run --check --agg 'sum 2' in
+	says "^mr: --agg: key 'key0': field 2 of a record is no number: "
+	prints_nothing
+	expect 1 mr run --check -m 'cat -n' --agg count in
+	says '^mr: MAP depends on what it read before'
+}
+
+@test "of many files, those that are looked at are spread over all" {
+	mkdir dir
+	for i in $(seq 100 199); do echo "x $i" >"dir/$i"; done
+	expect 0 mr run --check -m cat dir
+	grep -qx 'no fault found: 16 records of 16 files, [0-9]* runs of commands' \
+		../out
+	expect 125 mr run --check -m '! grep -q 193 || kill -KILL $$' dir
+}
+
 @test "a command that prints something else the second time is found" {
 	records
 	expect 1 mr run --check -m 'cat; echo $$' in
@@ -93,7 +123,7 @@ sum='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = 0 }
 	expect 2 mr run --check --range 0:5 -m cat
 	expect 2 mr run --check --sample 5 -m cat in
 	expect 2 mr run --check in
-	says '^mr: --check has no effect without -m CMD or -r CMD'
+	says '^mr: --check has no effect without -m CMD, -r CMD or --agg'
 	start mr run --check -m ': >runs; exec sleep 1000' in
 	wait_until test -e runs
 	kill -TERM "$JOB"
