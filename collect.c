@@ -246,27 +246,18 @@ load32(const unsigned char *p)
 	return x;
 }
 
-/* The first len bytes at p, 8 at most, as a number, and those behind them;
- * 16 bytes at p must be readable.  Without branches: the length of the next
- * key cannot be predicted. */
-static inline uint64_t
-load_low(const unsigned char *p, size_t len)
+/* The first len bytes at p, 8 at most, as a number; what stands behind them
+ * must be readable. */
+static uint64_t
+load_upto8(const unsigned char *p, size_t len)
 {
 	uint64_t x = load64(p);
-	unsigned unused = len < 8 ? 64 - 8 * (unsigned)len : 0;
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	x = x << (unused & 63) >> (unused & 63);
+	return len >= 8 ? x : x & (((uint64_t)1 << 8 * len) - 1);
 #else
-	x = x >> (unused & 63) << (unused & 63);
+	return len >= 8 ? x : len == 0 ? 0 : x >> 8 * (8 - len);
 #endif
-	return len == 0 ? 0 : x;
-}
-
-static inline uint64_t
-load_high(const unsigned char *p, size_t len)
-{
-	return load_low(p + 8, len > 8 ? len - 8 : 0);
 }
 
 /* Seeded anew in every process, so no input can be made to collide.  Up to
@@ -278,19 +269,18 @@ key_hash(const struct collect *c, const unsigned char *p, size_t len)
 
 	for (; len > 16; p += 16, len -= 16)
 		h = mix(load64(p) ^ c->seed[1], load64(p + 8) ^ h);
-	h = mix(load_low(p, len) ^ c->seed[1], load_high(p, len) ^ h);
+	h = mix(load_upto8(p, len) ^ c->seed[1],
+	    (len > 8 ? load64(p + len - 8) : 0) ^ h);
 	return (uint32_t)(h ^ h >> 32);
 }
 
-/* Whether len bytes are the same; SLACK bytes behind them must be readable. */
+/* Whether len bytes are the same; those behind them must be readable. */
 static inline bool
 same_bytes(const unsigned char *a, const unsigned char *b, size_t len)
 {
-	uint64_t differ = (load_low(a, len) ^ load_low(b, len)) |
-	    (load_high(a, len) ^ load_high(b, len));
-
-	return differ == 0 && (len <= 16 ||
-	    memcmp(a + 16, b + 16, len - 16) == 0);
+	return load_upto8(a, len) == load_upto8(b, len) && (len <= 8 ||
+	    (load64(a + len - 8) == load64(b + len - 8) &&
+	    (len <= 16 || memcmp(a + 8, b + 8, len - 16) == 0)));
 }
 
 static void
