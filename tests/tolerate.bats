@@ -397,3 +397,19 @@ assert open("record", "rb").read() == d[i:i+4+3+4+1], d
 	refused 'is an option of mr' mr sort --keep-going in
 	refused 'is an option of mr run' mr map --keep-going cat
 }
+
+# ------------------------------------------------------------ what is said
+
+@test "the message names all attempts, and the limit of memory" {
+	echo a >in
+	expect 123 mr run --retries 2 \
+		-m 'case $MR_ATTEMPT in 0) kill -SEGV $$ ;; 1) exit 5 ;; *) exit 6 ;; esac' in
+	says 'failed after 3 attempts: .*: exit status 6$'
+	says '^mr:   attempt 1: killed by SIGSEGV$'
+	says '^mr:   attempt 2: exit status 5$'
+	expect 123 mr run --task-memory 1G \
+		-m 'echo "memory exhausted" >&2; exit 3' in
+	says 'exit status 3 \(it hit --task-memory 1\.0G\)$'
+	expect 123 mr run --task-memory 1G -m 'exit 3' in
+	says '\(is --task-memory 1\.0G too little\?\)$'
+}
