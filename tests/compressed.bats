@@ -414,9 +414,9 @@ refused_as_cut() {
 	expect 127 mr map --decompress ./none -i f 'touch ran'
 	expect 127 mr agg --decompress ./none -i f count
 	[ ! -e ran ]
-	head -c 20000 f >cut
-	expect 1 mr reduce -i cut cat
-	says 'cut: (pigz|unpigz|gzip): exit status'
+	head -c 20000 f >short
+	expect 1 mr reduce -i short cat
+	says 'short: (pigz|unpigz|gzip): exit status'
 	sort -s f >sorted
 	expect 0 mr sort f
 	cmp -n "$(wc -c <f)" sorted ../out

@@ -29,6 +29,7 @@ pairs() {
 }
 
 # A map command in Python that turns values round, pair by pair.
+# shellcheck disable=SC2034 # for those who load this
 reverse='python3 -c "
 import struct, sys
 f, out = sys.stdin.buffer, sys.stdout.buffer

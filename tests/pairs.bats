@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # --io rawbytes and mr convert: keys and values of any bytes.
-# shellcheck disable=SC2016 # the commands expand their variables themselves
+# shellcheck disable=SC2016,SC2154 # the commands expand their variables themselves
 load helper
 load failure
 load pairs
