@@ -114,6 +114,7 @@ remember() {
 	records 1 100 | tee a >came
 	printf 'not complete' >b
 	: >c
+	sleep 0.1	# for the clock of files
 	append a b c
 	as_one_run
 	rm -f ran
