@@ -30,7 +30,7 @@ OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o driver.o \
        unpack.o worker.o redtask.o mergetask.o maptask.o hunt.o made.o \
        taskcmd.o harvest.o reply.o sorted.o combine.o taskenv.o named.o \
        reader.o perkey.o attempt.o chatter.o feed.o scratch.o collect.o \
-       radix.o merge.o partcmd.o runio.o feeder.o store.o generate.o \
+       radix.o replay.o merge.o partcmd.o runio.o feeder.o store.o generate.o \
        sample.o ship.o input.o files.o codec.o ikey.o keyenc.o keyver.o \
        keydef.o partition.o recfile.o form.o record.o proc.o opt.o resume.o \
        status.o append.o kept.o known.o jobstate.o jobplan.o jobdir.o \

@@ -906,6 +906,7 @@ bool merge_item(struct merge *, struct item *);
 size_t merge_piece(struct merge *, const unsigned char **);
 void merge_free(struct merge *);
 
+/* ---------------------------------------------------------- replay.c */
 struct replay;
 struct replay *replay_new(struct merge *, const struct shape *, bool unique);
 size_t replay_fill(struct replay *, unsigned char *, size_t);
