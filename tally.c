@@ -116,19 +116,11 @@ read_fields(const struct aggspec *a, const struct record *r, int64_t *x)
 	return true;
 }
 
-/* Adds a record.  8 bytes behind its value must be readable. */
-bool
-tally_add(const struct aggspec *a, int64_t *v, const struct record *r)
+static bool
+add_all(const struct aggspec *a, int64_t *v, const struct record *r)
 {
-	int64_t x[TALLY_MOST], new[TALLY_MOST];
+	int64_t x[TALLY_MOST] = {0}, new[TALLY_MOST];	/* 0: is not read */
 
-	if (a->lone_sum) {
-		if (r->noval || !read_whole(r->val, r->vlen, a->fmt.sep, x) ||
-		    !add(KEEP_SUM, false, v + 1, x[0]))
-			return false;
-		v[0]++;
-		return true;
-	}
 	if (!read_fields(a, r, x))
 		return false;
 	for (uint32_t i = 0; i < a->nslots; i++) {
@@ -146,6 +138,21 @@ tally_add(const struct aggspec *a, int64_t *v, const struct record *r)
 	v[0]++;
 	for (uint32_t i = 0; i < a->nslots; i++)
 		v[1 + i] = new[i];
+	return true;
+}
+
+/* Adds a record.  8 bytes behind its value must be readable. */
+bool
+tally_add(const struct aggspec *a, int64_t *v, const struct record *r)
+{
+	int64_t x;
+
+	if (!a->lone_sum)
+		return add_all(a, v, r);
+	if (r->noval || !read_whole(r->val, r->vlen, a->fmt.sep, &x) ||
+	    !add(KEEP_SUM, false, v + 1, x))
+		return false;
+	v[0]++;
 	return true;
 }
 

@@ -264,12 +264,14 @@ tree() {
 
 @test "--names excludes what it can have no use for" {
 	: >f
-	for option in --whole-file --pack '--decompress auto' '-L 2' \
-	    '--header skip' '--block-size 1K' '--recstart x'; do
+	for option in --pack '--decompress auto' '-L 2' '--header skip' \
+	    '--block-size 1K' '--recstart x'; do
 		# shellcheck disable=SC2086
 		expect 2 mr run --names $option -m 'touch ran' f
 		says "^mr: ${option%% *} has no effect without files that are read"
 	done
+	expect 2 mr run --names --whole-file -m 'touch ran' f
+	says '^mr: --names and --whole-file together need --io rawbytes'
 	expect 2 mr run --names --range 1:2 -m 'touch ran'
 	says '^mr: --range and --names exclude each other'
 	[ ! -e ran ]
