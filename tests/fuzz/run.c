@@ -15,7 +15,7 @@
 
 enum { PREFIX = 3, STEPS = 20000 };
 
-static const char kind[8] = "mrmap01\n";
+static const char kind[8] = "mrmap02\n";
 static struct jobdir dir;
 
 void
