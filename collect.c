@@ -52,6 +52,7 @@ enum {
 	CHUNK_MOST = 4096,
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
 	SHORT = 30,		/* values up to here have a head of one byte */
+	NOTED = MiB,		/* a record this long may need much memory */
 	SLACK = 16,		/* readable bytes behind every key and value */
 };
 
@@ -109,6 +110,8 @@ struct collect {
 	uint64_t begin, read;	/* collect_begin's at; bytes since then */
 	uint64_t most;		/* bytes that a record may have */
 	bool lost;		/* one has more: all of the attempt is */
+	const char *input;	/* the file that it reads, or NULL */
+	size_t longest;		/* bytes of a record ever, if over NOTED */
 	size_t floor;		/* slots with less are free */
 	unsigned char *in;	/* what was read, when not straight */
 	size_t in_len, in_cap;
@@ -728,11 +731,13 @@ make_room(struct collect *c, size_t need)
 
 /* An attempt of a task begins.  What the buffer holds is of tasks that are
  * committed and end right before this one, or the caller has flushed it.
- * at: where in a file the bytes stand that are to come, or COLLECT_OUTPUT. */
+ * input: the file that the task reads, or NULL; at: where in it the bytes
+ * stand that are to come, or COLLECT_OUTPUT. */
 void
-collect_begin(struct collect *c, uint32_t task, uint64_t at)
+collect_begin(struct collect *c, uint32_t task, const char *input, uint64_t at)
 {
 	c->task = task;
+	c->input = input;
 	c->begin = at;
 	c->read = 0;
 	c->lost = false;
@@ -1267,15 +1272,37 @@ scan(struct collect *c)
 	} while (straight != c->straight);
 }
 
+/* Where the record begins that is not yet whole and has len bytes so far. */
+static uint64_t
+pending_at(const struct collect *c, size_t len)
+{
+	return c->read - len + (c->begin == COLLECT_OUTPUT ? 0 : c->begin);
+}
+
+/* Leaves word of the longest record that has come so far, in case that memory
+ * runs out. */
+static void
+note_longest(struct collect *c, size_t len)
+{
+	unsigned long long at = pending_at(c, len);
+
+	c->longest = len;
+	if (c->begin == COLLECT_OUTPUT)
+		memory_note("the record at byte %llu of the output of task "
+		    "%lu%s%s has over %zu bytes", at, (unsigned long)c->task,
+		    c->input != NULL ? ", input " : "",
+		    c->input != NULL ? c->input : "", len - 1);
+	else
+		memory_note("the record at byte %llu of %s has over %zu bytes",
+		    at, c->input, len - 1);
+}
+
 /* A record is too long: from here on all of the attempt is thrown away. */
 static void
 lose(struct collect *c, size_t len)
 {
-	uint64_t at = c->read - len + (c->begin == COLLECT_OUTPUT ? 0 :
-	    c->begin);
-
 	buf_printf(&c->complaint, "the record at byte %llu%s has more than "
-	    "%llu bytes", (unsigned long long)at,
+	    "%llu bytes", (unsigned long long)pending_at(c, len),
 	    c->begin == COLLECT_OUTPUT ? " of its output" : "",
 	    (unsigned long long)c->most);
 	c->lost = true;
@@ -1297,6 +1324,8 @@ collect_filled(struct collect *c, size_t n)
 	if (ends)
 		scan(c);
 	n = c->straight ? c->fill - c->used : c->in_len;
+	if (n > NOTED && n > c->longest)
+		note_longest(c, n);
 	if (n > c->most && !c->lost)
 		lose(c, n);
 	if (c->lost) {

@@ -101,7 +101,7 @@ run_attempt(struct combiner *c, const struct merge_input *in, size_t n,
 		    (unsigned long)who.task);
 		a->tag = tag;
 	}
-	collect_begin(c->sorter, who.task, COLLECT_OUTPUT);
+	collect_begin(c->sorter, who.task, NULL, COLLECT_OUTPUT);
 	attempt_run(a);
 	why = collect_complaint(c->sorter);
 	if (a->fail.kind == FAIL_NONE && why->len > 0) {

@@ -324,6 +324,15 @@ output_at(const struct job *job, const struct reader *r)
 	    r->split.off : COLLECT_OUTPUT;
 }
 
+/* The one file that a task reads, or NULL. */
+static const char *
+input_name(const struct job *job, const struct task_msg *t)
+{
+	if (t->split.generated || t->split.empty || t->split.nfiles > 1)
+		return NULL;
+	return job->input.files[t->split.file].name;
+}
+
 /* Whether what was collected is as it should be. */
 static bool
 is_sound(const struct worker *w, struct reply_msg *reply)
@@ -367,7 +376,8 @@ maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 		collect_flush(w->collect);
 	ok = open_input(w, t, &r, payload, &reply);
 	if (sorts) {
-		collect_begin(w->collect, t->task, output_at(w->job, &r));
+		collect_begin(w->collect, t->task, input_name(w->job, t),
+		    output_at(w->job, &r));
 		sink.collect = w->collect;
 	} else {
 		store_reuse(w->out, t->split.len, &t->free, &part);

@@ -56,6 +56,7 @@ _Noreturn void die_errno(const char *, ...) __attribute__((format(printf, 1, 2))
 _Noreturn void refuse(const char *, ...) __attribute__((format(printf, 1, 2)));
 
 /* ------------------------------------------------------------ util.c */
+void memory_note(const char *, ...) __attribute__((format(printf, 1, 2)));
 void *xrealloc(void *, size_t nmemb, size_t size);
 void *xzalloc(size_t nmemb, size_t size);
 void *xlarge(size_t size);
@@ -959,7 +960,8 @@ struct collect *collect_new(const struct shape *, struct store *,
     void (*emit)(void *, const struct run *, bool committed), void *arg);
 void collect_aggregate(struct collect *, const struct aggspec *);
 #define COLLECT_OUTPUT UINT64_MAX	/* at: what a command prints */
-void collect_begin(struct collect *, uint32_t task, uint64_t at);
+void collect_begin(struct collect *, uint32_t task, const char *input,
+    uint64_t at);
 unsigned char *collect_room(struct collect *, size_t *);
 void collect_filled(struct collect *, size_t);
 void collect_end(struct collect *);

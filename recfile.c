@@ -64,6 +64,8 @@ refill(struct recfile *r)
 		    r->name, (unsigned long long)r->off,
 		    (unsigned long long)record_most());
 	if (r->cap - r->n < CHUNK / 2) {
+		memory_note("the record at byte %llu of %s has over %zu bytes",
+		    (unsigned long long)r->off, r->name, r->n);
 		r->cap = grown(r->cap, r->cap + CHUNK);
 		r->win = xrealloc(r->win, r->cap, 1);
 	}

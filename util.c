@@ -13,6 +13,26 @@
 
 #include "mr.h"
 
+static char largest[512];	/* what may be why memory runs out, or "" */
+
+/* What is to be said when memory runs out. */
+void
+memory_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(largest, sizeof largest, fmt, ap);
+	va_end(ap);
+}
+
+static _Noreturn void
+no_memory(size_t bytes)
+{
+	die("out of memory (%zu bytes more were needed)%s%s", bytes,
+	    largest[0] != '\0' ? ": " : "", largest);
+}
+
 void *
 xrealloc(void *p, size_t nmemb, size_t size)
 {
@@ -22,7 +42,7 @@ xrealloc(void *p, size_t nmemb, size_t size)
 		die("out of memory");
 	p = realloc(p, bytes != 0 ? bytes : 1);
 	if (p == NULL)
-		die("out of memory (%zu bytes more were needed)", bytes);
+		no_memory(bytes);
 	return p;
 }
 
@@ -48,7 +68,7 @@ xlarge(size_t size)
 		return xrealloc(NULL, size, 1);
 	if (size > SIZE_MAX - PAGE ||
 	    posix_memalign(&p, PAGE, (size + PAGE - 1) / PAGE * PAGE) != 0)
-		die("out of memory");
+		no_memory(size);
 #if LINUX
 	madvise(p, size / PAGE * PAGE, MADV_HUGEPAGE);
 #endif

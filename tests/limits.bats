@@ -366,3 +366,32 @@ print(fcntl.fcntl(os.pipe()[0], 1032))	# F_GETPIPE_SZ')
 	expect 0 mr run -m cat in
 	{ cat in; echo; } | cmp - ../out
 }
+
+@test "memory that a record is too long for is an error with its file and its place" {
+	needs_plain_binary
+	{ printf 'a\tb\n%.0s' {1..10}; head -c 40M /dev/zero | tr '\0' x; } >in
+	echo record >small
+	gzip -1 -k in
+	for how in 'run -r cat' 'run --agg count' 'sort' 'shuffle -R 2 -O parts' \
+	    'run -k 1,1r -r cat'; do
+		# shellcheck disable=SC2086
+		expect 1 prlimit --as=$((48 << 20)) "$MR" $how -S 8M -j 1 small in
+		says '^mr.*: out of memory \([0-9]+ bytes more were needed\): the record at byte 40 of in has over [0-9]+ bytes$'
+		prints_nothing
+		[ ! -e parts ]
+	done
+	for how in '-m cat -r cat small in' '-z -m cat -r cat small in' \
+	    '-r cat small in.gz'; do
+		# shellcheck disable=SC2086
+		expect 1 prlimit --as=$((48 << 20)) "$MR" run $how -S 8M -j 1
+		says 'out of memory.*: the record at byte (4)?0 of the output of task 1, input in(.gz)? has over [0-9]+ bytes$'
+		prints_nothing
+	done
+	for how in -c -m; do
+		expect 1 prlimit --as=$((48 << 20)) "$MR" sort $how in
+		says 'out of memory.*: the record at byte 40 of in has over [0-9]+ bytes$'
+	done
+	# What is not sorted may be of any length.
+	expect 0 prlimit --as=$((48 << 20)) "$MR" run -S 8M -j 1 -m cat in
+	{ cat in; echo; } | cmp - ../out
+}
