@@ -16,6 +16,7 @@ enum {
 	SAMPLE = 256 * KiB,	/* bytes of all files together */
 	FILES_MOST = 16,
 	ALONE = 64,		/* records that are tried each by itself */
+	ORDERS = 3,		/* in which the values of a key are tried */
 	KEYS_MOST = 64,		/* with --per-key: a command each */
 };
 
@@ -23,11 +24,13 @@ struct check {
 	struct job *job;
 	struct trial trial;
 	struct buf head;	/* of a file, with --header repeat */
+	size_t begin;		/* of a file's first record, in it */
 	uint64_t records;
 	uint64_t seed;
 	bool found;
 };
 
+/* The same numbers each time, so that a report can be had again. */
 static uint64_t
 chance(struct check *c, uint64_t below)
 {
@@ -46,6 +49,8 @@ map_stage(struct check *c, const struct lines *l, size_t i, size_t j,
 	struct buf b = {0};
 	size_t at = lines_at(l, i);
 
+	c->trial.split.off = c->begin + at;
+	c->trial.split.len = lines_at(l, j) - at;
 	buf_put(&b, c->head.p, c->head.len);
 	buf_put(&b, l->b.p + at, lines_at(l, j) - at);
 	trial_run(&c->trial, &c->job->map, "map", attempt, NULL, 0, b.p, b.len, out);
@@ -104,47 +109,16 @@ reduce_stage(struct check *c, const struct lines *l, size_t i, size_t j,
 
 /* ---- what is found */
 
-static void
-show(struct buf *b, const unsigned char *p, size_t len)
-{
-	buf_str(b, "'");
-	buf_escaped(b, p, len < 100 ? len : 100);
-	buf_str(b, len > 100 ? "...'" : "'");
-}
-
 /* Says what differs, and the first record of the output that does. */
 static void
 tell(struct check *c, struct buf *what, const struct buf *want,
     const struct buf *got, const char *whole, const char *other)
 {
-	const unsigned char delim = c->job->shape.fmt.delim;
-	struct lines w = { .b = *want }, g = { .b = *got };
-	size_t i = 0;
-
-	lines_find(&w, delim);
-	lines_find(&g, delim);
-	while (i < w.n && i < g.n && w.end[i] == g.end[i] &&
-	    memcmp(w.b.p + lines_at(&w, i), g.b.p + lines_at(&g, i),
-	    w.end[i] - lines_at(&w, i)) == 0)
-		i++;
-	buf_printf(what, "\n%s:   record %zu of the output: %s ", diag_name,
-	    i + 1, whole);
-	if (i < w.n)
-		show(what, w.b.p + lines_at(&w, i), w.end[i] - 1 -
-		    lines_at(&w, i));
-	else
-		buf_str(what, "nothing");
-	buf_printf(what, ", %s ", other);
-	if (i < g.n)
-		show(what, g.b.p + lines_at(&g, i), g.end[i] - 1 -
-		    lines_at(&g, i));
-	else
-		buf_str(what, "nothing");
-	buf_str(what, "\n");
+	buf_printf(what, "\n%s:   ", diag_name);
+	lines_show_difference(want, got, c->job->shape.fmt.delim, whole, other,
+	    what);
 	diag_write(what->p, what->len);
 	buf_free(what);
-	free(w.end);
-	free(g.end);
 	c->found = true;
 }
 
@@ -156,7 +130,7 @@ same(const struct buf *a, const struct buf *b)
 }
 
 /* Whether pieces make a difference: cuts, n of them, are numbers of
- * records, in order. */
+ * records, in order.  Each is a task, as with so many splits or with -R. */
 static bool
 pieces_differ(struct check *c, stage *f, const struct lines *l,
     const size_t *cuts, size_t n, const struct buf *whole, struct buf *got)
@@ -164,13 +138,19 @@ pieces_differ(struct check *c, stage *f, const struct lines *l,
 	size_t at = 0;
 
 	buf_reset(got);
+	if (f == reduce_stage)
+		c->job->reducers = (unsigned)n + 1;
 	for (size_t i = 0; i <= n; i++) {
 		size_t to = i < n ? cuts[i] : l->n;
 
+		c->trial.task = (uint32_t)i;
 		if (to > at)
 			f(c, l, at, to, 0, got);
 		at = to;
 	}
+	c->trial.task = 0;
+	if (f == reduce_stage)
+		c->job->reducers = 1;
 	return !same(whole, got);
 }
 
@@ -212,11 +192,11 @@ try_cuts(struct check *c, stage *f, const char *name, const struct lines *l,
 		at = cuts[i < k ? i : 0];
 		buf_printf(&what, "%s: %s depends on what it read before: "
 		    "record %zu, ", diag_name, name, at + 1);
-		show(&what, l->b.p + lines_at(l, at), l->end[at] - 1 -
-		    lines_at(l, at));
-		buf_printf(&what, ",\n%s:   is the first of %s", diag_name,
-		    groups ? "a key, where its input may begin" :
-		    "a piece, where its input may begin");
+		lines_show(l, at, &what);
+		buf_printf(&what, ",\n%s:   is the first of %s, where its "
+		    "input may begin", diag_name, groups ? "a key" : "a piece");
+		if (groups)
+			buf_printf(&what, " (with -R %zu)", i < k ? 2 : k + 1);
 		tell(c, &what, whole, &got, "of the whole it prints",
 		    "of the pieces");
 	}
@@ -338,31 +318,53 @@ try_aggregate(struct check *c, const struct lines *sorted)
 	buf_free(&why);
 }
 
-/* Tries the values of each key in another order, which a job never does. */
+/* Puts the values of each key in another order: backwards, or by chance. */
+static void
+reorder(struct check *c, const struct lines *sorted, bool backwards,
+    struct lines *l)
+{
+	size_t *order = xzalloc(sorted->n, sizeof *order), j;
+
+	for (size_t i = 0; i < sorted->n; i = j) {
+		for (j = i + 1; j < sorted->n && !begins(c, sorted, j); )
+			j++;
+		for (size_t k = i; k < j; k++) {
+			size_t other = backwards ? k : i + chance(c, k - i + 1);
+
+			order[k] = order[other];
+			order[other] = i + j - 1 - k;
+		}
+	}
+	for (size_t i = 0; i < sorted->n; i++)
+		lines_copy(l, sorted, order[i]);
+	free(order);
+}
+
+/* Tries the values of each key in other orders, which a job never does. */
 static void
 try_order(struct check *c, const struct lines *sorted, const struct buf *want)
 {
-	struct lines l = {0};
-	struct buf got = {0};
-	size_t i = 0, j;
+	bool differs = false;
 
-	for (; i < sorted->n; i = j) {
-		for (j = i + 1; j < sorted->n && !begins(c, sorted, j); )
-			j++;
-		for (size_t k = j; k > i; k--) {
-			size_t at = lines_at(sorted, k - 1);
+	for (int turn = 0; turn < ORDERS && !differs; turn++) {
+		struct lines l = {0};
+		struct buf got = {0}, what = {0};
 
-			buf_put(&l.b, sorted->b.p + at, sorted->end[k - 1] -
-			    at);
-			lines_add(&l, l.b.len);
+		reorder(c, sorted, turn == 0, &l);
+		reduce_stage(c, &l, 0, l.n, 0, &got);
+		differs = !same(want, &got);
+		if (differs) {
+			lines_show_difference(want, &got,
+			    c->job->shape.fmt.delim, "in order it prints",
+			    turn == 0 ? "backwards" : "shuffled", &what);
+			printf("note: REDUCE depends on the order of a key's "
+			    "values, which is that of the input:\n  %.*s",
+			    (int)what.len, (const char *)what.p);
 		}
+		buf_free(&what);
+		buf_free(&got);
+		lines_free(&l);
 	}
-	reduce_stage(c, &l, 0, l.n, 0, &got);
-	if (!same(want, &got))
-		printf("note: REDUCE depends on the order of a key's values, "
-		    "which is that of the input\n");
-	buf_free(&got);
-	lines_free(&l);
 }
 
 /* Looks at the commands of a job and reports the first that breaks a rule.
@@ -370,7 +372,7 @@ try_order(struct check *c, const struct lines *sorted, const struct buf *want)
 int
 check_run(struct job *job, bool cut)
 {
-	struct check c = { .job = job, .seed = random_seed() };
+	struct check c = { .job = job, .seed = 1 };
 	struct lines mapped = {0}, l = {0};
 	struct buf reduced = {0}, out = {0};
 	size_t n = job->input.n < FILES_MOST ? job->input.n : FILES_MOST;
@@ -379,10 +381,10 @@ check_run(struct job *job, bool cut)
 	for (size_t i = 0; i < n && !c.found; i++) {
 		size_t file = i * job->input.n / n;
 
-		lines_sample(&l, job, job->input.files + file,
+		c.begin = lines_sample(&l, job, job->input.files + file,
 		    job->whole_file ? SIZE_MAX / 2 : SAMPLE / n, &c.head);
 		c.trial.split = (struct split){ .file = (uint32_t)file,
-		    .nfiles = 1, .len = l.b.len };
+		    .nfiles = 1 };
 		c.records += l.n;
 		if (job->map.argv != NULL && l.n > 0) {
 			try_stage(&c, map_stage, "MAP", &l, !job->whole_file,
@@ -401,11 +403,13 @@ check_run(struct job *job, bool cut)
 		lines_sort(&l, &job->shape);
 		if (job->per_key)
 			cut_keys(&c, &l);
+		job->reducers = 1;
 		try_stage(&c, reduce_stage, "REDUCE", &l, cut && !job->per_key,
 		    &reduced);
 		if (!c.found && job->combine.argv != NULL)
 			try_combine(&c, &mapped, &reduced);
-		if (!c.found && job->shape.key != KEY_DEFS)
+		if (!c.found && (job->shape.key != KEY_DEFS ||
+		    keys_inner(job->shape.keys) == 0))
 			try_order(&c, &l, &reduced);
 	}
 	if (job->agg != NULL && !c.found) {

@@ -34,6 +34,16 @@ lines_free(struct lines *l)
 	*l = (struct lines){0};
 }
 
+/* Adds record i of others. */
+void
+lines_copy(struct lines *l, const struct lines *from, size_t i)
+{
+	size_t at = lines_at(from, i);
+
+	buf_put(&l->b, from->b.p + at, from->end[i] - at);
+	lines_add(l, l->b.len);
+}
+
 /* Records as commands print them; a last delimiter is supplied. */
 void
 lines_find(struct lines *l, unsigned char delim)
@@ -62,6 +72,48 @@ lines_begin_group(const struct lines *l, const struct format *f, size_t i)
 	m = key_length(f, p + lines_at(l, i - 1), l->end[i - 1] - 1 -
 	    lines_at(l, i - 1));
 	return key_compare(p + a, n, p + lines_at(l, i - 1), m) != 0;
+}
+
+/* Adds record i, or its beginning, for a message. */
+void
+lines_show(const struct lines *l, size_t i, struct buf *b)
+{
+	size_t at, len;
+
+	if (i >= l->n) {
+		buf_str(b, "nothing");
+		return;
+	}
+	at = lines_at(l, i);
+	len = l->end[i] - 1 - at;
+	buf_str(b, "'");
+	buf_escaped(b, l->b.p + at, len < 100 ? len : 100);
+	buf_str(b, len > 100 ? "...'" : "'");
+}
+
+/* Adds the first record in which two outputs differ, for a message. */
+void
+lines_show_difference(const struct buf *a, const struct buf *b,
+    unsigned char delim, const char *of_a, const char *of_b, struct buf *what)
+{
+	struct lines x = {0}, y = {0};
+	size_t i = 0;
+
+	buf_put(&x.b, a->p, a->len);
+	buf_put(&y.b, b->p, b->len);
+	lines_find(&x, delim);
+	lines_find(&y, delim);
+	while (i < x.n && i < y.n && x.end[i] == y.end[i] &&
+	    memcmp(x.b.p + lines_at(&x, i), y.b.p + lines_at(&y, i),
+	    x.end[i] - lines_at(&x, i)) == 0)
+		i++;
+	buf_printf(what, "record %zu of the output: %s ", i + 1, of_a);
+	lines_show(&x, i, what);
+	buf_printf(what, ", %s ", of_b);
+	lines_show(&y, i, what);
+	buf_str(what, "\n");
+	lines_free(&x);
+	lines_free(&y);
 }
 
 /* A record, and by what it is sorted. */
@@ -107,10 +159,7 @@ lines_sort(struct lines *l, const struct shape *s)
 	if (l->n > 0)
 		qsort(v, l->n, sizeof *v, by_ikey);
 	for (size_t i = 0; i < l->n; i++) {
-		size_t at = lines_at(l, v[i].number);
-
-		buf_put(&out.b, l->b.p + at, l->end[v[i].number] - at);
-		lines_add(&out, out.b.len);
+		lines_copy(&out, l, v[i].number);
 		free(v[i].ikey);
 	}
 	free(v);
@@ -158,8 +207,8 @@ read_beginning(const struct job *job, const struct file *f, size_t most,
 
 /* The records at the beginning of a file: up to the last whole one, unless
  * it is the file's end.  *header becomes its header, if that is to be
- * repeated. */
-void
+ * repeated.  Returns how long that is, repeated or not. */
+size_t
 lines_sample(struct lines *l, const struct job *job, const struct file *file,
     size_t most, struct buf *header)
 {
@@ -189,4 +238,5 @@ lines_sample(struct lines *l, const struct job *job, const struct file *file,
 	if (ended && lines_at(l, l->n) < l->b.len)
 		lines_add(l, l->b.len);
 	l->b.len = lines_at(l, l->n);
+	return head;
 }

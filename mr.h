@@ -1528,10 +1528,14 @@ struct lines {			/* bytes, and where their records end */
 void lines_add(struct lines *, size_t end);
 size_t lines_at(const struct lines *, size_t);
 void lines_free(struct lines *);
+void lines_copy(struct lines *, const struct lines *from, size_t);
 void lines_find(struct lines *, unsigned char delim);
 bool lines_begin_group(const struct lines *, const struct format *, size_t);
+void lines_show(const struct lines *, size_t, struct buf *);
+void lines_show_difference(const struct buf *, const struct buf *,
+    unsigned char delim, const char *, const char *, struct buf *what);
 void lines_sort(struct lines *, const struct shape *);
-void lines_sample(struct lines *, const struct job *, const struct file *,
+size_t lines_sample(struct lines *, const struct job *, const struct file *,
     size_t most, struct buf *header);
 
 /* ----------------------------------------------------------- trial.c */
@@ -1541,6 +1545,7 @@ struct trial {
 	int in, out, err;	/* files without a name */
 	int lock;		/* of the scratch directory */
 	struct split split;	/* what the map command is told of */
+	uint32_t task;		/* the number that a command is told */
 	uint64_t runs;
 };
 void trial_begin(struct trial *, struct job *);

@@ -86,8 +86,8 @@ trial_run(struct trial *t, const struct command *cmd, const char *phase,
     uint32_t attempt, const void *key, size_t klen, const void *in,
     size_t len, struct buf *out)
 {
-	const struct task_name who = { .phase = phase, .attempt = attempt,
-	    .later = strcmp(phase, "map") != 0 };
+	const struct task_name who = { .phase = phase, .task = t->task,
+	    .attempt = attempt, .later = strcmp(phase, "map") != 0 };
 	struct spawn sp = { .argv = cmd->argv, .in = t->in, .out = t->out,
 	    .err = t->err,
 	    .as_limit = t->job->limits.task_memory };

@@ -49,10 +49,15 @@ sum='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = 0 }
 	records
 	expect 1 mr run --check -r 'awk "{ print NR, \$0 }"' in
 	says "^mr: REDUCE depends on what it read before: record [0-9]+, 'key"
-	says 'is the first of a key'
+	says 'is the first of a key, where its input may begin \(with -R [0-9]+\)$'
 	expect 1 mr run --check -r 'wc -l' in
 	# One task reads all.
 	expect 0 mr run --check -R 1 -r 'wc -l' in
+	for name in MR_PARTITION MR_REDUCERS; do
+		expect 1 mr run --check -r "sed s/^/\$$name/" in
+		says '^mr: REDUCE depends on'
+		expect 0 mr run --check -R 1 -r "sed s/^/\$$name/" in
+	done
 }
 
 @test "a combiner that changes the result is found" {
@@ -106,10 +111,62 @@ sum='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = 0 }
 	says '^mr: REDUCE prints something else the second time'
 }
 
+@test "a map may use where its input begins, but not which task it is" {
+	records
+	{ echo name; cat in; } >table
+	offsets='awk -v "at=$MR_INPUT_START" "{ print at, \$0; at += length + 1 }"'
+	expect 0 mr run --check -m "$offsets" in
+	expect 0 mr run --check --header skip -m "$offsets" table
+	mr run --header skip -j 1 --block-size 1K -m "$offsets" table >want
+	mr run --header skip -j 1 --block-size 1M -m "$offsets" table |
+		cmp - want
+	expect 1 mr run --check -m 'sed "s/^/$MR_TASK /"' in
+	says '^mr: MAP depends on what it read before: record [0-9]+, '
+	expect 1 mr run --check -m 'sed "s/^/$MR_INPUT_LENGTH /"' in
+}
+
 @test "a reduce that depends on the order of values is noted, and passes" {
 	records
 	expect 0 mr run --check -r 'uniq' in
 	grep -q '^note: REDUCE depends on the order' ../out
+	grep -qx "  record 1 of the output: in order it prints 'key0.x09value 0', backwards 'key0.x09value 1950'" \
+		../out
+	# It is that of the command where -k sorts them.
+	expect 0 mr run --check -k 1,1r -r 'uniq' in
+	grep -q '^note: REDUCE depends on the order' ../out
+	expect 0 mr run --check -k 1,1 -k 2,2 -r 'uniq' in
+	[ "$(wc -l <../out)" -eq 1 ]
+	expect 0 mr run --check -r "$sum" in
+	[ "$(wc -l <../out)" -eq 1 ]
+}
+
+@test "values are shuffled: backwards does not show everything" {
+	awk 'BEGIN { for (i = 0; i < 820; i++)
+		printf "key%d\t%d\n", i % 20, i * 7919 % 820 }' >in
+	# The value in the middle; the less of the first and the last; how
+	# often neighbours differ by 380.
+	while read -r what; do
+		cat >tool <<-EOF
+			function out(i, c) { $what; n = 0 }
+			NR > 1 && NF > 1 && \$1 != k { out() }
+			{ k = \$1; v[++n] = \$NF + 0 }
+			END { out() }
+		EOF
+		for how in '-R 1' --per-key; do
+			# shellcheck disable=SC2086
+			expect 0 mr run --check $how -r 'awk -f tool' in
+			grep -q '^note: REDUCE depends on the order' ../out
+			grep -q ", shuffled '" ../out
+		done
+	done <<-'EOF'
+		print v[(n + 1) / 2]
+		print v[1] < v[n] ? v[1] : v[n]
+		for (i = 1; i < n; i++) c += (v[i + 1] - v[i]) ^ 2 == 144400; print c + 0
+	EOF
+	# A report can be had again.
+	cp ../out first
+	expect 0 mr run --check --per-key -r 'awk -f tool' in
+	prints first
 }
 
 @test "a command that fails, hangs or is missing is told" {
