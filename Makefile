@@ -22,8 +22,8 @@ STD  = -std=c11 -D_POSIX_C_SOURCE=200809L
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
        -Wstrict-prototypes -Wwrite-strings
 
-OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o driver.o \
-       handover.o follow.o submit.o queue.o slurm.o capture.o element.o \
+OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o given.o \
+       driver.o handover.o follow.o submit.o queue.o slurm.o capture.o element.o \
        again.o badlist.o phases.o passes.o loop.o outcome.o report.o parts.o \
        plan.o crew.o output.o agg.o fold.o cell.o tally.o aggspec.o exact.o \
        wide.o num.o progress.o cuts.o stream.o check.o trial.o lines.o \

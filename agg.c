@@ -32,7 +32,7 @@ agg_main(const struct cmd *c, int argc, char *argv[])
 		if (id == O_GROUPED)
 			s.job.grouped = true;
 		else
-			setup_option(&s, id, &o);
+			given_option(&s, id, &o);
 	for (int i = 0; i < o.noperands; i++)
 		buf_printf(&words, " %s", o.operands[i]);
 	buf_put(&words, "", 1);

@@ -160,7 +160,7 @@ convert_main(const struct cmd *c, int argc, char *argv[])
 		else if (id == O_TO)
 			to = opt_format(&o);
 		else
-			setup_option(&s, id, &o);
+			given_option(&s, id, &o);
 	}
 	text = s.job.shape.fmt;
 	if (from == to)

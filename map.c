@@ -26,7 +26,7 @@ map_main(const struct cmd *c, int argc, char *argv[])
 	s.po.filter = true;
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
-		if (setup_option(&s, id, &o) && id == O_COMMAND)
+		if (given_option(&s, id, &o) && id == O_COMMAND)
 			line = o.value;
 	status = setup_command(&s, line, &o);
 	if (status == 0)

@@ -1993,7 +1993,7 @@ void badlist_write(const struct driver *);
 /* ---------------------------------------------------------- driver.c */
 int driver_run(struct job *, struct plan_options *);
 
-/* ----------------------------------------------------------- setup.c */
+/* ----------------------------------------------------------- given.c */
 enum {				/* ids of options that several share */
 	O_JOBS = 1, O_MEMORY, O_TMPDIR, O_BATCH, O_COMPRESS, O_SEP, O_FIELDS,
 	O_ZERO, O_BLOCK, O_OUTPUT, O_OUTDIR, O_OVERWRITE, O_ADD, O_REDUCERS,
@@ -2113,8 +2113,11 @@ struct setup {
 	const char *on, *sbatch;	/* as given, or NULL */
 	const struct optscan *scan;	/* that they are from */
 };
+void given_shell(struct command *, const char *line);
+bool given_option(struct setup *, int id, const struct optscan *);
+
+/* ----------------------------------------------------------- setup.c */
 void setup_begin(struct setup *, const char *what);
-bool setup_option(struct setup *, int id, const struct optscan *);
 void setup_needs(const struct setup *, int id, const char *name,
     const char *lacks);
 void setup_io(struct setup *);
@@ -2126,7 +2129,6 @@ void setup_tolerance(struct setup *);
 void setup_no_command(const struct setup *, const char *lacks);
 void setup_partition(struct setup *);
 void setup_input(struct setup *, char *const *names, int n);
-void setup_shell(struct command *, const char *line);
 void setup_argv(struct command *, char **argv);
 int setup_decoder(const struct setup *);
 int setup_command(struct setup *, const char *line, const struct optscan *);

@@ -35,7 +35,7 @@ reduce_main(const struct cmd *c, int argc, char *argv[])
 	while ((id = opt_next(&o)) != -1) {
 		if (id == O_GROUPED) {
 			s.job.grouped = true;
-		} else if (setup_option(&s, id, &o) && id == O_COMMAND) {
+		} else if (given_option(&s, id, &o) && id == O_COMMAND) {
 			line = o.value;
 		}
 	}

@@ -333,13 +333,13 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
 		if (id == O_MAP)
-			setup_shell(&s.job.map, o.value);
+			given_shell(&s.job.map, o.value);
 		else if (id == O_REDUCE)
-			setup_shell(&s.job.reduce, o.value);
+			given_shell(&s.job.reduce, o.value);
 		else if (id == O_COMBINE)
-			setup_shell(&s.job.combine, o.value);
+			given_shell(&s.job.combine, o.value);
 		else if (id == O_FINISH)
-			setup_shell(&s.job.finish, o.value);
+			given_shell(&s.job.finish, o.value);
 		else if (id == O_CHECK_IT)
 			s.po.check = true;
 		else if (id == O_RANGE || id == O_SOURCE ||
@@ -348,7 +348,7 @@ run_main(const struct cmd *c, int argc, char *argv[])
 		else if (id == O_SAMPLE)
 			take_sample(&s, &o);
 		else if (id != O_SEED)
-			setup_option(&s, id, &o);
+			given_option(&s, id, &o);
 		else {
 			s.job.sample.seed = opt_count(&o, 0, UINT64_MAX);
 			seeded = true;

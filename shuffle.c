@@ -27,7 +27,7 @@ shuffle_main(const struct cmd *c, int argc, char *argv[])
 	s.job.kind = JOB_SORT;
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
-		setup_option(&s, id, &o);
+		given_option(&s, id, &o);
 	if (s.job.out != OUT_DIR)
 		refuse("-O DIR is needed: records that belong together in one "
 		    "stream are what mr sort makes");

@@ -158,7 +158,7 @@ sort_main(const struct cmd *c, int argc, char *argv[])
 		else if (id > O_LETTER)
 			take_order(&s.job.keys, id - O_LETTER);
 		else
-			setup_option(&s, id, &o);
+			given_option(&s, id, &o);
 	check_effects(&s, loud || quiet, quiet, loud, merges);
 	setup_io(&s);
 	if (s.job.shape.fmt.pairs && s.job.keys.global != 0)
