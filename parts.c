@@ -135,8 +135,8 @@ cut_evenly(struct driver *d, uint64_t parts)
 
 		while (at < n && (at <= last || v[at].below < want))
 			at++;
-		if (at > last + 1 && at < n && want - v[at - 1].below <
-		    v[at].below - want)
+		if (at > last + 1 && want - v[at - 1].below <
+		    (at < n ? v[at].below : all) - want)
 			at--;
 		last = at;
 		if (at == n) {

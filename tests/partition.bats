@@ -188,6 +188,21 @@ even() {
 	grep -E 'over 3.33 % .*some key \([0-9] %\)' err
 }
 
+@test "a large key may be the last, and has the last part for itself" {
+	awk 'BEGIN { srand(9)
+		for (i = 0; i < 60000; i++)
+			print (rand() < .6 ? "z" : int(rand() * 1e9)) "\tvalue" }' >in
+	for n in 3 5 8; do
+		mr run -v -r cat -R $n -O parts in 2>err
+		grep -E 'of the bytes: z \(4[0-9] %\)' err
+		[ "$(cut -f1 "parts/part-0000$((n - 1))" | sort -u |
+			tail -n 1)" = z ]
+		rm "parts/part-0000$((n - 1))"
+		even $((n - 1)) parts
+		rm -r parts
+	done
+}
+
 @test "-R N makes N parts, also of less than N keys, and of nothing" {
 	printf 'b\t1\na\t2\n' >in
 	for how in range hash 'cut -c1 | tr ab 01'; do
