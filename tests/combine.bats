@@ -66,6 +66,14 @@ combined() {	# combined IN|OUT: records, as -v says
 	[ "$(wc -l <ran)" -gt "$(sed -n 's/.* \([0-9]*\) map tasks .*/\1/p' ../err)" ]
 }
 
+@test "what it prints is sorted again, also if it is more than the memory" {
+	records
+	# All that it reads, backwards, and each record longer.
+	MR_DEBUG=nojoin expect 0 mr run -v -S 4M -j 1 --block-size 300K -R 1 		--combine 'tac | awk -v "x=$(printf %0150d 0)" "{ print \$0 x }"' 		-r 'tee red | LC_ALL=C sort -c -s -t "	" -k 1,1' in
+	reference in | cut -f1 | cmp - <(cut -f1 red)
+	[ "$(sed -n 's/.*spilled \([0-9]*\) bytes/\1/p' ../err)" -gt 8000000 ]
+}
+
 @test "keys and values may be empty" {
 	printf '\t\n\tx\n\na\n\t\n' >in
 	printf '\t\n\tx\n\n\t\na\n' >want

@@ -80,6 +80,16 @@ records() {
 	prints_nothing
 	expect 123 mr run -r cat -O out --finish 'cat; exit 3' in
 	[ ! -e out ]
+	echo old >out
+	expect 123 mr run -r cat -o out --finish 'cat; exit 3' in
+	[ "$(cat out)" = old ]
+	rm out
+	# It is not there for what failed before it, but --ok-exit is for it.
+	expect 123 mr run -m false --finish 'echo >ran' in
+	expect 123 mr run -r false --finish 'echo >ran' in
+	[ ! -e ran ]
+	expect 0 mr run --ok-exit 1 --finish 'head -n 1; exit 1' in
+	head -n 1 in | cmp - ../out
 	expect 124 mr run --timeout 0.2 --finish 'sleep 100' in
 	expect 125 mr run --retries 2 --finish 'kill -KILL $$' in
 	says 'finish task 0 failed after 3 attempts'
