@@ -1,6 +1,7 @@
 """What is wrong with the outcome of a job."""
 import os
 
+from forms import pairs_of
 from jobs import part_of, whole_of
 from records import complete, key_of, records_of
 from running import OLD, read_file, write_file
@@ -25,6 +26,14 @@ def difference(want, got, eor):
         return "the last delimiter differs"
     return "record %d of %d: expected %s, got %s (of %d)" % (
         i + 1, len(w), show(at[0]), show(at[1]), len(g))
+
+
+def with_keys(job, data):
+    """Whole records, each with its key."""
+    if job.pairs:
+        return pairs_of(data)
+    return [(r + job.eor, key_of(r, job.sep, job.fields))
+            for r in records_of(data, job.eor)]
 
 
 def expected_status(job, reference_status):
@@ -85,11 +94,10 @@ def check_shuffle(job, parts):
 
 def check_parts(job, parts, want):
     """Each key is in its part, and each part is in the order of the whole."""
-    recs = records_of(want, job.eor)
+    recs = with_keys(job, want)
     for i, part in enumerate(parts):
-        due = b"".join(r + job.eor for r in recs if i == part_of(
-            job, key_of(r, job.sep, job.fields)))
-        if due != complete(part, job.eor):
+        due = b"".join(r for r, k in recs if i == part_of(job, k))
+        if due != (part if job.pairs else complete(part, job.eor)):
             return ["part %d: %s" % (i, difference(due, part, job.eor))]
     return []
 
@@ -132,8 +140,8 @@ def check(job, where, statuses, reference_status):
     if want_status in (0, 3):
         write_file(os.path.join(where, "got"), got)
         if job.unordered or job.partition:
-            want, got = (b"".join(sorted(r + job.eor for r in records_of(
-                x, job.eor))) for x in (want, got))
+            want, got = (b"".join(sorted(r for r, _ in with_keys(job, x)))
+                         for x in (want, got))
         if got != want:
             complaints.append(difference(want, got, job.eor))
     for d in ("tmp", "t1", "t2"):

@@ -262,6 +262,39 @@ PACK_PAIRS = r"""perl -lne 'BEGIN { $\ = "" } @f = split /\t/, $_, -1;
     print pack "N/a* N/a*", map { pack "H*", $_ } @f'"""
 
 
+# Of --per-key: the values in reverse behind the key, which is read, and all
+# that is read behind the key of the environment.
+PAIRS_PER_KEY = r"""perl -e '
+    undef $/; my ($k, @v) = unpack "(N/a)*", <STDIN>;
+    print pack "N/a* N/a*", $k, join "", reverse @v'"""
+PAIRS_BY_ENV = r"""perl -e '
+    undef $/; print pack "N/a* N/a*", "$ENV{MR_KEY}!", scalar <STDIN>'"""
+
+# The same one after the other; of the arguments, the second is stdin or env.
+PAIRS_ONE_BY_ONE = PYTHON + shlex.quote("""
+import itertools, os, struct, subprocess, sys
+data, at, pairs = sys.stdin.buffer.read(), 0, []
+def take():
+    global at
+    n = 4 + struct.unpack_from(">I", data, at)[0]
+    at += n
+    return data[at - n:at]
+while at < len(data):
+    pairs.append((take(), take()))
+for k, group in itertools.groupby(pairs, lambda p: p[0]):
+    named = sys.argv[2] == "stdin"
+    env = dict(os.environb)
+    env[b"MR_KEY"] = b"" if named else k[4:]
+    sys.stdout.buffer.write(subprocess.run(
+        ["sh", "-c", sys.argv[1]], stdout=subprocess.PIPE, env=env, check=True,
+        input=k * named + b"".join(p[1] for p in group)).stdout)
+""".strip())
+
+# Of --partition: the length of each key.
+PAIRS_DEALT = r"""perl -0777 -ne '
+    print length($_) % $ENV{MR_REDUCERS}, "\n" for unpack "(N/a)*"'"""
+
+
 # What a first attempt may do before it fails; CMD is the command.
 FLAKY = {
     "after": "{ CMD ; }; exit 3",

@@ -59,7 +59,8 @@ def smaller(job):
             yield j
     for i, options in enumerate(job.options):
         for k, o in enumerate(options):
-            needed = ("--ok-exit", "--retries" if job.flaky else "--ok-exit")
+            needed = ("--ok-exit", "--retries" if job.flaky else "--ok-exit",
+                      "--whole-file" if job.names else "--ok-exit")
             if not o[0].startswith(needed):
                 j = copy.deepcopy(job)
                 del j.options[i][k]

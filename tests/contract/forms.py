@@ -1,7 +1,7 @@
 """Forms of input records, and records that are pairs."""
 import struct
 
-from commands import PYTHON_PAIRS, by_form
+from commands import PAIRS_BY_ENV, PAIRS_PER_KEY, PYTHON_PAIRS, by_form
 from records import Operand, lacks
 
 
@@ -123,11 +123,37 @@ def pair(k, v):
     return struct.pack(">I", len(k)) + k + struct.pack(">I", len(v)) + v
 
 
+def pairs_of(data):
+    """The pairs, each with its key."""
+    out, at = [], 0
+    while at < len(data):
+        begin = at
+        n, = struct.unpack_from(">I", data, at)
+        key = data[at + 4:at + 4 + n]
+        at += 4 + n
+        at += 4 + struct.unpack_from(">I", data, at)[0]
+        out.append((data[begin:at], key))
+    return out
+
+
+def pair_commands(rng, job):
+    """Commands that read and print pairs."""
+    job.mapper = job.mapper and rng.choice(("cat", "cat", PYTHON_PAIRS))
+    job.reducer = job.reducer and rng.choice(("cat", "cat", PYTHON_PAIRS))
+    if job.per_key:
+        job.reducer = (PAIRS_PER_KEY if job.per_key == "stdin" else
+                       PAIRS_BY_ENV)
+    if job.mapper == PYTHON_PAIRS:      # slow to start
+        job.options[0] = [w for w in job.options[0]
+                          if not w[0].startswith("--block-size")]
+
+
 def make_pairs(rng, job, sources):
     """Operands that hold pairs of any bytes."""
     keys, values = sources
     pool = [keys.take(int(rng.random() * 12)) for _ in range(30)]
-    n = int(2 ** (rng.random() * 13)) - 1
+    # A process for each key takes its time.
+    n = int(2 ** (rng.random() * (7 if job.per_key else 13))) - 1
     most = rng.choice((0, 3, 30, 300))
     pairs = []
     for _ in range(n):
@@ -149,8 +175,3 @@ def make_pairs(rng, job, sources):
         name = "" if how.startswith("stdin") else "f%d" % i
         job.operands.append(Operand(how, name, b"".join(
             pair(*p) for p in pairs[lo:hi])))
-    job.mapper = job.mapper and rng.choice(("cat", "cat", PYTHON_PAIRS))
-    job.reducer = job.reducer and rng.choice(("cat", "cat", PYTHON_PAIRS))
-    if job.mapper == PYTHON_PAIRS:      # slow to start
-        job.options[0] = [w for w in job.options[0]
-                          if not w[0].startswith("--block-size")]

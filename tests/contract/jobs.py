@@ -7,9 +7,9 @@ import shlex
 import subprocess
 import sys
 
-from commands import (FINISHERS, FLAKY, PER_KEY, aggregates, combiners, exactly,
-                      mappers, numbered, perl, reducers)
-from forms import add_form, make_pairs
+from commands import (FINISHERS, FLAKY, PAIRS_DEALT, PER_KEY, aggregates,
+                      combiners, exactly, mappers, numbered, perl, reducers)
+from forms import add_form, make_pairs, pair, pair_commands
 from records import (ALPHABETS, NAMES, Operand, Source, complete, key_of,
                      make_operands, make_records, records_of, scatter)
 
@@ -96,7 +96,7 @@ def whole_of(job):
         each = each or max(1, -(-(b - a) // 256))
         return b"".join(b"%d\t%d" % (i, min(i + each, b)) + job.eor
                         for i in range(a, b, each))
-    if job.names:
+    if job.names and not job.pairs:
         return b"".join(n + job.eor for n in names_of(job))
     out = []
     for op in job.operands:
@@ -108,6 +108,8 @@ def whole_of(job):
                 out.append(o.data if job.pairs else complete(o.data, job.eor))
     if job.sample:
         out = sample_of(job, out)
+    if job.names:
+        out = [pair(*p) for p in zip(names_of(job), out)]
     return b"".join(out)
 
 
@@ -369,21 +371,37 @@ def only_pairs(rng, job):
     """The same job over pairs."""
     job.pairs = True
     job.eor, job.sep, job.fields = b"\n", b"\t", 1
-    job.per_key = job.failing = job.orders = ""
+    job.failing = job.orders = ""
     job.finish = job.finish and "cat"
     job.keys = ((), ())
     job.combine = job.combine and "cat"
     job.unordered = job.unsorted = False
     job.out, job.out_operand = "stdout", -1
+    files = (job.kind == "run" and rng.random() < 0.4 and
+             all(op.how in ("file", "dir") for op in job.operands))
     for o in job.options:
         o[:] = [w for w in o if not w[0].startswith(
-            ("--whole-file", "--nonempty", "--ok-exit", "--recursive",
-             "--decompress", "--partition"))]
+            ("--whole-file", "--nonempty", "--ok-exit", "--decompress") +
+            (("--pack",) if files else ("--recursive",)))]
     job.partition = ""
     job.parts = job.parts if job.reducer else 0
     job.listed = False
-    make_pairs(rng, job, [Source(rng, ALPHABETS[rng.choice(tuple(ALPHABETS))],
-                                 b"") for _ in "kv"])
+    alphabets = [ALPHABETS[rng.choice(tuple(ALPHABETS))] for _ in "kv"]
+    job.per_key = ""
+    if job.reducer and rng.random() < 0.25:
+        job.per_key = rng.choice(
+            ("stdin",) if 0 in alphabets[0] else ("stdin", "env"))
+        job.combine = ""
+    if (job.kind == "run" and job.reducer and not job.finish and
+            rng.random() < 0.3):
+        job.out, job.parts = "dir", rng.randint(1, 20)
+        job.partition = rng.choice(("", "hash", PAIRS_DEALT, PAIRS_DEALT))
+    if files:
+        job.names = True
+        job.options[0].append(["--whole-file"])
+    else:
+        make_pairs(rng, job, [Source(rng, a, b"") for a in alphabets])
+    pair_commands(rng, job)
 
 
 def make_run(rng, job, total, text, big, maponly):

@@ -2,7 +2,8 @@
 import os
 import shlex
 
-from commands import PACK_PAIRS, UNPACK_PAIRS, flaky, one_by_one
+from commands import (PACK_PAIRS, PAIRS_ONE_BY_ONE, UNPACK_PAIRS, flaky,
+                      one_by_one)
 from jobs import quote, sort_command, whole_of
 from records import PAST
 
@@ -129,7 +130,10 @@ def reference(job):
     if job.kind == "sort":
         return "cat whole | %s >expected" % sort
     reducer = sh(job.reducer)
-    if job.per_key:
+    if job.per_key and job.pairs:
+        reducer = "%s %s %s" % (PAIRS_ONE_BY_ONE, quote(job.reducer),
+                                job.per_key)
+    elif job.per_key:
         reducer = "perl -we %s -- %s" % (quote(one_by_one(job)),
                                          quote(job.reducer))
     if job.kind == "reduce":
