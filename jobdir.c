@@ -58,7 +58,17 @@ is_ours(const char *name)
 	return false;
 }
 
-/* A directory with a file of somebody else's is none of ours. */
+static bool
+is_link(int at, const char *name)
+{
+	struct stat st;
+
+	return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISLNK(st.st_mode);
+}
+
+/* A directory with a file of somebody else's is none of ours, nor is one with
+ * a link, which might lead what we write to anywhere. */
 static void
 check_names(const struct jobdir *dir)
 {
@@ -68,11 +78,16 @@ check_names(const struct jobdir *dir)
 
 	if (d == NULL)
 		die_errno("%s", dir->path);
-	while ((e = readdir(d)) != NULL)
-		if (strcmp(e->d_name, ".") != 0 &&
-		    strcmp(e->d_name, "..") != 0 && !is_ours(e->d_name))
+	while ((e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (!is_ours(e->d_name))
 			refuse("%s: it is no job directory: it holds %s",
 			    dir->path, e->d_name);
+		if (is_link(dir->fd, e->d_name))
+			refuse("%s: it is no job directory: %s is a link",
+			    dir->path, e->d_name);
+	}
 	closedir(d);
 }
 
