@@ -31,7 +31,7 @@ key_length(const struct format *f, const unsigned char *p, size_t len)
 {
 	const unsigned char *q = p, *end = p + len;
 
-	if (f->fields == 0 || f->pairs)
+	if (f->fields == 0 || f->pairs || len == 0)
 		return len;
 	for (uint32_t i = 0; i < f->fields; i++) {
 		q = memchr(q, f->sep, (size_t)(end - q));
