@@ -63,12 +63,12 @@ tests/tools/faultshim.so: tests/tools/faultshim.c
 # subreaper, for one, so what a task leaves behind is not all found.
 DATA_TESTS = tests/contract.bats tests/examples.bats tests/partition.bats
 
-# make check BATS='bats --jobs 4' needs GNU parallel.
+# check-long BATS='bats --jobs 4' needs GNU parallel.
 BATS = bats
 
 check: mr tools
 	if [ -n "$$PORTABLE" ]; then $(BATS) $(DATA_TESTS); \
-	    else $(BATS) tests; fi
+	    else tests/tools/abreast tests; fi
 	cd man && mandoc -T lint -W warning *.1 *.7
 
 check-long: mr tools
