@@ -8,9 +8,9 @@ contract() {
 }
 
 @test "hundreds of random jobs print what coreutils print" {
-	contract --seed "${MR_CONTRACT_SEED:-2}" --jobs 500 --shrink 60
+	contract --seed "${MR_CONTRACT_SEED:-2}" --jobs 250 --shrink 60
 }
 
 @test "random jobs that spill and merge print what coreutils print" {
-	contract --seed "${MR_CONTRACT_SEED:-3}" --big --jobs 80 --shrink 60
+	contract --seed "${MR_CONTRACT_SEED:-3}" --big --jobs 40 --shrink 60
 }
