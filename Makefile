@@ -63,19 +63,17 @@ tests/tools/faultshim.so: tests/tools/faultshim.c
 # subreaper, for one, so what a task leaves behind is not all found.
 DATA_TESTS = tests/contract.bats tests/examples.bats tests/partition.bats
 
-# check-long BATS='bats --jobs 4' needs GNU parallel.
-BATS = bats
-
+# The random jobs take longest, so they come first.
 check: mr tools
-	if [ -n "$$PORTABLE" ]; then $(BATS) $(DATA_TESTS); \
-	    else tests/tools/abreast tests; fi
+	if [ -n "$$PORTABLE" ]; then tests/tools/abreast $(DATA_TESTS); \
+	    else tests/tools/abreast tests/contract.bats tests; fi
 	cd man && mandoc -T lint -W warning *.1 *.7
 
 check-long: mr tools
-	$(BATS) tests/long
+	tests/tools/abreast tests/long
 
 check-slurm: mr
-	$(BATS) tests/slurm
+	bats tests/slurm
 
 fuzz:
 	tests/fuzz/fuzz $(SECONDS:%=-s %)

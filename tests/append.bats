@@ -134,9 +134,7 @@ remember() {
 	job=(-r cat)
 	records 1 20000 | tee a >came
 	touch -d '-1 hour' a
-	append a
 	sleep 0.1	# for the clock of files
-	touch -d '-1 hour' a
 	append a
 	echo new | tee b >>came
 	strace -f -P "$PWD/a" -P a -e trace=read,pread64,mmap,splice,sendfile \
