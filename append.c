@@ -258,7 +258,7 @@ append_unpack(struct driver *d)
 		u.fd = open_file(u.path, O_WRONLY | O_CREAT | O_EXCL, 0600);
 		if (u.fd == -1)
 			die_errno("%s", u.path);
-		known_read(job, &p->file, p->end, write_unpacked, &u);
+		content_read(job, &p->file, p->end, write_unpacked, &u);
 		if (close(u.fd) == -1)
 			die_errno("%s", u.path);
 	}

@@ -154,7 +154,7 @@ kept_open(const char *outpath)
 	if (k->exists && (k->dir.fd != -1 || !scratch_is_empty(outpath)))
 		refuse("-O %s: it exists, and was not made with --append",
 		    outpath);
-	k->known.key = known_key();
+	k->known.key = digest_key();
 	k->dir.map_key = random_seed();
 	return k;
 }

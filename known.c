@@ -13,174 +13,18 @@
  * taken, and had the same inode or at least the same name; copies; with any
  * other that begins so, the longest.  The rest is new.
  *
- * A digest is the value of a polynomial modulo 2^61-1 at a random point, with
- * the content as its coefficients: for two contents to be taken for one the
- * point must be a root of their difference.  Those of the first 512 bytes, of
- * 1024 and so on tell files apart that only begin alike, so that none is read
- * again that is no copy. */
+ * Digests of the first 512 bytes, of 1024 and so on tell files apart that only
+ * begin alike, so that none is read again that is no copy. */
 
 #define _GNU_SOURCE		/* st_mtim, st_ctim */
 #include <sys/stat.h>
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "mr.h"
 
-#define PRIME ((UINT64_C(1) << 61) - 1)
 #define TICK 20000000		/* ns that file times may be late by */
-enum { WINDOW = 256 * KiB };
-
-/* ---- digests */
-
-struct digest {
-	uint64_t key, key2;	/* the point, and its square */
-	uint64_t value, len;
-	unsigned char part[8];	/* len % 8 bytes that are not in value */
-};
-
-static uint64_t
-modulo(uint128 x)
-{
-	uint64_t y = (uint64_t)(x & PRIME) + (uint64_t)(x >> 61 & PRIME) +
-	    (uint64_t)(x >> 122);
-
-	y = (y & PRIME) + (y >> 61);
-	return y >= PRIME ? y - PRIME : y;
-}
-
-static void
-digest_begin(struct digest *d, uint64_t key)
-{
-	*d = (struct digest){ .key = key,
-	    .key2 = modulo((uint128)key * key) };
-}
-
-static uint64_t
-digest_step(const struct digest *d, uint64_t value, const unsigned char *p)
-{
-	return modulo((uint128)value * d->key2 +
-	    (uint128)load_be32(p) * d->key + load_be32(p + 4));
-}
-
-static void
-digest_add(struct digest *d, const unsigned char *p, size_t len)
-{
-	size_t have = d->len % 8, n;
-
-	d->len += len;
-	if (have > 0) {
-		n = 8 - have < len ? 8 - have : len;
-		memcpy(d->part + have, p, n);
-		if (have + n < 8)
-			return;
-		d->value = digest_step(d, d->value, d->part);
-		p += n;
-		len -= n;
-	}
-	for (; len >= 8; p += 8, len -= 8)
-		d->value = digest_step(d, d->value, p);
-	memcpy(d->part, p, len);
-}
-
-/* Of what has been added so far. */
-static uint64_t
-digest_value(const struct digest *d)
-{
-	unsigned char last[8] = {0};
-	size_t have = d->len % 8;
-
-	memcpy(last, d->part, have);
-	return modulo((uint128)digest_step(d, d->value, last) * d->key +
-	    d->len % PRIME);
-}
-
-/* ---- the content of a file */
-
-static _Noreturn void
-was_changed(const char *name)
-{
-	die("%s: it was changed while it was looked at; it will be right "
-	    "another time", name);
-}
-
-static int
-open_now(const struct file *f)
-{
-	char why[200];
-	int fd = file_open(f, why, sizeof why);
-
-	if (fd == -1)
-		die("%s: %s", f->name, why);
-	return fd;
-}
-
-static void
-read_packed(const struct job *job, const struct file *f,
-    const struct decoder *decoder, uint64_t limit,
-    void (*take)(void *, const unsigned char *, size_t), void *arg)
-{
-	unsigned char *p = xrealloc(NULL, WINDOW, 1);
-	struct unpack u;
-	struct buf why = {0};
-	ssize_t n = 1;
-
-	unpack_begin(&u, open_now(f), decoder, false, job->tmpdirs[0]);
-	while (limit > 0 && n != 0) {
-		n = unpack_read(&u, p, limit < WINDOW ? (size_t)limit :
-		    WINDOW, &why);
-		if (n == -1 && errno == EAGAIN) {
-			struct pollfd in = { .fd = unpack_fd(&u),
-			    .events = POLLIN };
-
-			proc_poll(&in, 1, -1);
-			continue;
-		}
-		if (n == -1)
-			die_errno("%s", f->name);
-		if (n == -2)
-			die("%s: %.*s", f->name, (int)why.len, why.p);
-		take(arg, p, (size_t)n);
-		limit -= (uint64_t)n;
-	}
-	unpack_end(&u);
-	free(p);
-}
-
-/* Gives the first bytes of what is in a file, decompressed, up to limit. */
-void
-known_read(const struct job *job, const struct file *f, uint64_t limit,
-    void (*take)(void *, const unsigned char *, size_t), void *arg)
-{
-	const struct decoder *decoder = file_decoder(&job->input, f);
-	unsigned char *p;
-	int fd;
-
-	if (decoder != NULL) {
-		read_packed(job, f, decoder, limit, take, arg);
-		return;
-	}
-	p = xrealloc(NULL, WINDOW, 1);
-	fd = open_now(f);
-	if (limit > f->size)
-		limit = f->size;
-	for (uint64_t off = 0; off < limit; ) {
-		ssize_t n = pread_full(fd, p, limit - off < WINDOW ?
-		    (size_t)(limit - off) : WINDOW, off);
-
-		if (n == -1)
-			die_errno("%s", f->name);
-		if (n == 0)
-			was_changed(f->name);
-		take(arg, p, (size_t)n);
-		off += (uint64_t)n;
-	}
-	close(fd);
-	free(p);
-}
 
 /* ---- looking at a file that is named */
 
@@ -312,7 +156,7 @@ look(struct scan *scan, struct seen *s)
 	l.headed = scan->job->form.header == HEADER_NONE;
 	cutter_begin(&l.cutter, &scan->job->form, 0);
 	s->sums = xzalloc(scan->nlen, sizeof *s->sums);
-	known_read(scan->job, &s->file, UINT64_MAX, look_at, &l);
+	content_read(scan->job, &s->file, UINT64_MAX, look_at, &l);
 	for (int i = 0; i < KNOWN_POWERS && KNOWN_POWER(i) <= s->end; i++)
 		s->powers[i] = *sum_at(scan, s, KNOWN_POWER(i));
 }
@@ -330,9 +174,9 @@ prefix_sum(const struct scan *scan, const struct file *f, uint64_t len)
 	struct digest d;
 
 	digest_begin(&d, scan->known->key);
-	known_read(scan->job, f, len, add_prefix, &d);
+	content_read(scan->job, f, len, add_prefix, &d);
 	if (d.len != len)
-		was_changed(f->name);
+		content_changed(f->name);
 	return digest_value(&d);
 }
 
@@ -526,7 +370,7 @@ begin_file(struct seen *s, const struct file *f)
 	    .name = path_absolute(f->name) };
 	if (!stat_file(&s->file) || s->file.ino != f->ino ||
 	    s->file.dev != f->dev || s->file.size < f->size)
-		was_changed(f->name);
+		content_changed(f->name);
 }
 
 static int
@@ -600,7 +444,7 @@ check_grown(const struct scan *scan)
 
 			if (t != s && counts(t) && t->is == -1 && !t->copy &&
 			    begins(scan, s, t))
-				was_changed(s->file.name);
+				content_changed(s->file.name);
 		}
 	}
 }
@@ -767,11 +611,4 @@ known_is_same(const struct job *job, const struct knowns *known,
 		return true;
 	return now.ino == piece->file.ino && now.size >= piece->file.size &&
 	    prefix_sum(&scan, &piece->file, piece->end) == piece->sum;
-}
-
-/* A point for digests. */
-uint64_t
-known_key(void)
-{
-	return random_seed() % (PRIME - 256) + 256;
 }

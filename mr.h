@@ -1845,6 +1845,22 @@ void jobstate_put_cuts(struct driver *);
 void jobstate_parts(struct driver *);
 void jobstate_results(struct driver *);
 
+/* ---------------------------------------------------------- digest.c */
+struct digest {
+	uint64_t key, key2;	/* the point, and its square */
+	uint64_t value, len;
+	unsigned char part[8];	/* len % 8 bytes that are not in value */
+};
+uint64_t digest_key(void);
+void digest_begin(struct digest *, uint64_t key);
+void digest_add(struct digest *, const unsigned char *, size_t);
+uint64_t digest_value(const struct digest *);
+
+/* --------------------------------------------------------- content.c */
+void content_read(const struct job *, const struct file *, uint64_t limit,
+    void (*take)(void *, const unsigned char *, size_t), void *);
+_Noreturn void content_changed(const char *name);
+
 /* ----------------------------------------------------------- known.c */
 enum { KNOWN_HEAD = 256, KNOWN_POWERS = 40 };
 #define KNOWN_POWER(i) (UINT64_C(512) << (i))
@@ -1874,13 +1890,10 @@ struct news {			/* what is new */
 	size_t n;
 	bool moved;		/* files that are known are elsewhere */
 };
-void known_read(const struct job *, const struct file *, uint64_t limit,
-    void (*take)(void *, const unsigned char *, size_t), void *);
 void known_find(const struct job *, struct knowns *, const char *dir,
     struct news *);
 bool known_is_same(const struct job *, const struct knowns *,
     const struct piece *);
-uint64_t known_key(void);
 
 /* ------------------------------------------------------------ kept.c */
 struct kept {
