@@ -260,8 +260,15 @@ abandon_output(struct state *s)
 	close_fd(&s->out);
 }
 
-/* Looks whether the command has exited or was stopped by the terminal.
- * It is not reaped. */
+static void
+note_stopped(struct state *s, bool stopped)
+{
+	if (s->a->stopped != NULL)
+		*s->a->stopped = stopped;
+}
+
+/* Looks whether the command has exited, and whether it was stopped: by the
+ * terminal, which is a failure, or else and for a while.  It is not reaped. */
 static void
 look_at_exit(struct state *s)
 {
@@ -269,17 +276,20 @@ look_at_exit(struct state *s)
 
 	if (s->exited)
 		return;
-	if (waitid(P_PID, (id_t)s->pid, &si, WEXITED | WSTOPPED | WNOHANG |
-	    WNOWAIT) == -1 || si.si_pid == 0)
+	if (waitid(P_PID, (id_t)s->pid, &si, WEXITED | WSTOPPED | WCONTINUED |
+	    WNOHANG | WNOWAIT) == -1 || si.si_pid == 0)
 		return;
-	if (si.si_code == CLD_STOPPED) {
-		if (si.si_status == SIGTTIN || si.si_status == SIGTTOU) {
+	if (si.si_code == CLD_STOPPED || si.si_code == CLD_CONTINUED) {
+		note_stopped(s, si.si_code == CLD_STOPPED);
+		if (si.si_code == CLD_STOPPED && (si.si_status == SIGTTIN ||
+		    si.si_status == SIGTTOU)) {
 			feed_fail(s->a, FAIL_TTY, si.si_status, EXIT_KILLED);
 			s->a->fail.final = true;
 			stop_task(s);
 		}
-		/* Reap the report, so that the exit can be seen behind it. */
-		waitid(P_PID, (id_t)s->pid, &si, WSTOPPED | WNOHANG);
+		/* Reap the report, so that the next can be seen behind it. */
+		waitid(P_PID, (id_t)s->pid, &si, WNOHANG |
+		    (si.si_code == CLD_STOPPED ? WSTOPPED : WCONTINUED));
 		return;
 	}
 	s->exited = true;
@@ -425,6 +435,7 @@ attempt_run(struct attempt *a)
 	close_fd(&s.feed.fd);
 	chatter_drain(&s.err, 16 * MiB);
 	chatter_end(&s.err);
+	note_stopped(&s, false);
 	proc_kill_group(s.pid, SIGKILL);
 	while (waitpid(s.pid, &s.status, 0) == -1 && errno == EINTR)
 		;

@@ -74,6 +74,19 @@ pause_job(struct driver *d)
 		}
 }
 
+/* What progress tells of tasks that run. */
+static void
+look_at_tasks(struct driver *d)
+{
+	d->bar.moving = 0;
+	d->bar.stopped = 0;
+	for (unsigned i = 0; i < d->nw; i++) {
+		d->bar.moving += d->job->shared->worker[i].moved;
+		d->bar.stopped += d->w[i].task != NO_TASK &&
+		    d->job->shared->worker[i].stopped;
+	}
+}
+
 static void
 look_at_signals(struct driver *d)
 {
@@ -122,7 +135,6 @@ loop_step(struct driver *d)
 	struct pollfd p[2 + d->nw];
 	size_t n = 0, out, in;
 	int64_t now = now_ns(), next = progress_tick(&d->bar, now), wait = -1;
-	uint64_t moving = 0;
 
 	for (unsigned i = 0; i < d->nw; i++)
 		p[n++] = (struct pollfd){ .fd = d->w[i].pid > 0 ?
@@ -151,12 +163,10 @@ loop_step(struct driver *d)
 	if (jobplan_ask.element && (wait < 0 || wait > LOOK_EVERY))
 		wait = LOOK_EVERY;
 	proc_poll(p, n, wait);
+	look_at_tasks(d);
 	look_at_signals(d);
 	if (jobplan_ask.element && now_ns() - d->looked > LOOK_EVERY)
 		outcome_elsewhere(d);
-	for (unsigned i = 0; i < d->nw; i++)
-		moving += d->job->shared->worker[i].moved;
-	d->bar.moving = moving;
 	for (unsigned i = 0; i < d->nw; i++)
 		if (p[i].revents != 0 && d->w[i].pid > 0)
 			outcome_take(d, i);

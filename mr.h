@@ -1060,6 +1060,7 @@ struct attempt {
 	int64_t away;		/* ns that this attempt has waited for others */
 	const volatile struct pause_clock *clock;
 	volatile uint64_t *moved;	/* bytes read so far, for progress */
+	volatile bool *stopped;	/* whether it is, for the same; or NULL */
 	/* Called now and then; ns until it wants to be, or -1: */
 	int64_t (*tick)(void *);
 	void *tick_arg;
@@ -1223,6 +1224,7 @@ struct shared_worker {
 	 * combiner while the task waits; or 0. */
 	volatile int32_t group[NGROUPS];
 	volatile uint64_t moved;	/* input bytes of its present task */
+	volatile bool stopped;	/* which somebody has stopped by a signal */
 };
 struct shared {
 	volatile struct pause_clock clock;

@@ -29,7 +29,7 @@ taskcmd_prepare(struct worker *w, struct attempt *a, const struct command *cmd,
 
 	*a = (struct attempt){ .cmd = cmd, .limits = &job->limits,
 	    .form = &job->form, .fmt = &job->shape.fmt, .abort_fd = w->sock,
-	    .group = sh->group, .moved = &sh->moved,
+	    .group = sh->group, .moved = &sh->moved, .stopped = &sh->stopped,
 	    .clock = &job->shared->clock, .tick = harvest_tick,
 	    .tick_arg = w, .counters = &w->counters };
 	a->sink.fd = -1;

@@ -96,6 +96,7 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 		if (w.store == NULL)
 			worker_begin(&w);
 		job->shared->worker[me].moved = 0;
+		job->shared->worker[me].stopped = false;
 		w.env.nrecords = t.nrecords;
 		counters_reset(&w.counters);
 		buf_free(&w.bad);

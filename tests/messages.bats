@@ -30,6 +30,23 @@ load failure
 	prints in
 }
 
+@test "progress tells of tasks that have been stopped, and go on" {
+	seq 10 >in
+	start mr run -j 2 --block-size 12 -m 'test "$MR_TASK" = 1 || {
+		echo $$ >pid && mv pid stopped && kill -STOP $$
+	}; cat' in
+	wait_until test -e stopped
+	told() {
+		kill -USR1 "$JOB"
+		tail -n 1 ../err | grep -q "$@"
+	}
+	wait_until told '(1 stopped)'
+	kill -0 "$JOB"
+	kill -CONT "$(cat stopped)"
+	ends 0
+	prints in
+}
+
 @test "control bytes in what is told are shown as \\xNN" {
 	expect 2 mr sort -k $'\e[2J\n'
 	says '\\x1B\[2J\\x0A'
