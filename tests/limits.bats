@@ -282,6 +282,35 @@ load failure
 	done
 }
 
+@test "a file system without O_TMPFILE, a kernel without memfd_create: the same" {
+	needs_plain_binary dynamic
+	needs_tool faultshim.so
+	random_records 100000 >in
+	reference in >want
+	lacking() {
+		rm -f ../lacked
+		expect "$1" env LD_PRELOAD="$TOOLS/faultshim.so" FS_ONLY=mr \
+			FS_LACKS=1 FS_LOG="$PWD/../lacked" mr "${@:2}"
+		[ -s ../lacked ]
+		[ -z "$(ls -A "$TMPDIR")" ]
+	}
+	lacking 0 run -j 2 -S 4M -m cat -r cat in
+	prints want
+	lacking 0 sort -S 4M --compress-program gzip in
+	prints want
+	lacking 0 run -j 2 -m cat -r cat -o out <in
+	cmp out want
+	lacking 123 run --job-dir jd -j 2 -m cat -r 'exit 1' in
+	lacking 0 run --job-dir jd -j 2 -m cat -r cat in
+	prints want
+	[ -z "$(ls -A jd/tmp)" ]
+	head -n 50000 in >first
+	lacking 0 run --append -O kept -r cat first
+	lacking 0 run --append -O kept -r cat first in
+	cat first in | reference | cmp - <(cat kept/part-*)
+	[ "$(ls -A)" = "$(printf '%s\n' first in jd kept out want)" ]
+}
+
 @test "a memory cgroup little above -S is enough for more input than that" {
 	needs_plain_binary
 	needs_memory_cgroup 64M

@@ -7,6 +7,8 @@
  *   FS_MALLOC=N   the Nth malloc, calloc, realloc or anonymous mmap fails
  *   FS_MALLOCP=N  so do all later ones
  *   FS_FORK=N     the Nth fork fails with EAGAIN
+ *   FS_LACKS=1    neither open knows O_TMPFILE nor the kernel memfd_create, as
+ *                 with NFS and of old
  *   FS_ONLY=NAME  only in processes of this short name
  *   FS_LOG=FILE   the first failure of each process adds a line to FILE
  *
@@ -37,7 +39,7 @@ void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
 void *__libc_realloc(void *, size_t);
 
-static long short_io, eintr_every, malloc_nth, malloc_from, fork_nth;
+static long short_io, eintr_every, malloc_nth, malloc_from, fork_nth, lacks;
 static long n_io, n_malloc, n_fork, n_short;
 
 static long
@@ -60,6 +62,7 @@ setup(void)
 	malloc_nth = number("FS_MALLOC");
 	malloc_from = number("FS_MALLOCP");
 	fork_nth = number("FS_FORK");
+	lacks = number("FS_LACKS");
 }
 
 /* By system calls alone: the wrappers below would count these. */
@@ -175,6 +178,9 @@ f params \
 	va_start(ap, flags); \
 	mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(ap, mode_t) : 0; \
 	va_end(ap); \
+	if (lacks != 0 && (flags & O_TMPFILE) == O_TMPFILE && \
+	    fails(EOPNOTSUPP)) \
+		return -1; \
 	return interrupted() ? -1 : real args; \
 }
 
@@ -184,6 +190,15 @@ WRAP_OPEN(openat, (int at, const char *path, int flags, ...),
     (at, path, flags, mode))
 WRAP_OPEN(openat64, (int at, const char *path, int flags, ...),
     (at, path, flags, mode))
+
+int
+memfd_create(const char *name, unsigned flags)
+{
+	REAL(memfd_create);
+	if (lacks != 0 && fails(ENOSYS))
+		return -1;
+	return real(name, flags);
+}
 
 pid_t
 fork(void)
