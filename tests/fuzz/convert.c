@@ -16,18 +16,11 @@ fuzz_begin(void)
 void
 fuzz_seeds(void)
 {
-	static const struct { const char *p; size_t len; } some[] = {
-#define SEED(s) { s, sizeof s - 1 }
-		SEED("\0\tk\tv\nkey\\n\tva\\tlue\\\\\n\\x41\t\\060\n"),
-		SEED("\2:k:v\0ke\\072y:\0last:\\'"),
-		SEED("\1\t\0\0\0\1k\0\0\0\2vv\0\0\0\0\0\0\0\0"),
-		SEED("\1,\0\0\0\4k,\\\n\0\0\0\3v,\n"),
-		SEED("\3\t\0\0\0\2\0\t\0\0\0\1\0"),
-#undef SEED
-	};
-
-	for (size_t i = 0; i < sizeof some / sizeof *some; i++)
-		fuzz_seed(some[i].p, some[i].len);
+	FUZZ_SEED("\0\tk\tv\nkey\\n\tva\\tlue\\\\\n\\x41\t\\060\n");
+	FUZZ_SEED("\2:k:v\0ke\\072y:\0last:\\'");
+	FUZZ_SEED("\1\t\0\0\0\1k\0\0\0\2vv\0\0\0\0\0\0\0\0");
+	FUZZ_SEED("\1,\0\0\0\4k,\\\n\0\0\0\3v,\n");
+	FUZZ_SEED("\3\t\0\0\0\2\0\t\0\0\0\1\0");
 }
 
 static struct buf

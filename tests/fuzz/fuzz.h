@@ -11,6 +11,7 @@ void fuzz_one(const unsigned char *, size_t);
 void fuzz_seeds(void);
 
 void fuzz_seed(const void *, size_t);
+#define FUZZ_SEED(s) fuzz_seed(s, sizeof s - 1)	/* a string, with NULs */
 void fuzz_check(bool);
 void fuzz_use(const void *, size_t);
 void fuzz_write(const char *name, const void *, size_t);

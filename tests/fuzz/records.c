@@ -18,20 +18,13 @@ fuzz_begin(void)
 void
 fuzz_seeds(void)
 {
-	static const struct { const char *p; size_t len; } some[] = {
-#define SEED(s) { s, sizeof s - 1 }
-		SEED("\0\0\0\1\0\0k\tv\nkey\tvalue\twith\tmore\n\nlast"),
-		SEED("\0\1\2\3\0\0@a\nACGT\n+\n####\n@b\nA\n+\n#\nhalf"),
-		SEED("\1\0\0\2\1\0\n\nab\n\n\ncd\n\n\n\nef"),
-		SEED("\1\0\0\5\0\1\n>>one\nA\n>two\nC\n"),
-		SEED("\1\0\0\3\2\2abaaabaababaababaabaab"),
-		SEED("\2\0\0\1\0\0\0\0\0\1k\0\0\0\2vv\0\0\0\0\0\0\0\0"),
-		SEED("\2\0\0\7\0\0\0\0\0\5short"),
-#undef SEED
-	};
-
-	for (size_t i = 0; i < sizeof some / sizeof *some; i++)
-		fuzz_seed(some[i].p, some[i].len);
+	FUZZ_SEED("\0\0\0\1\0\0k\tv\nkey\tvalue\twith\tmore\n\nlast");
+	FUZZ_SEED("\0\1\2\3\0\0@a\nACGT\n+\n####\n@b\nA\n+\n#\nhalf");
+	FUZZ_SEED("\1\0\0\2\1\0\n\nab\n\n\ncd\n\n\n\nef");
+	FUZZ_SEED("\1\0\0\5\0\1\n>>one\nA\n>two\nC\n");
+	FUZZ_SEED("\1\0\0\3\2\2abaaabaababaababaabaab");
+	FUZZ_SEED("\2\0\0\1\0\0\0\0\0\1k\0\0\0\2vv\0\0\0\0\0\0\0\0");
+	FUZZ_SEED("\2\0\0\7\0\0\0\0\0\5short");
 }
 
 /* Where records end, byte by byte.  Returns how many do. */
