@@ -201,7 +201,7 @@ append_begin(struct driver *d)
 	k = job->kept = kept_open(job->outpath);
 	kept_compare(k, po->cmd, po->words, po->nwords, job->shape.nparts);
 	known_find(job, &k->known, job->outpath, &k->news);
-	if (k->news.n == 0 && k->next > 0) {
+	if (k->news.n == 0 && k->made) {
 		if (k->news.moved && !po->dry_run)
 			kept_note(k);
 		sweep(job);

@@ -133,25 +133,26 @@ kept_open(const char *outpath)
 {
 	struct kept *k = xzalloc(1, sizeof *k);
 	struct stat st;
+	bool exists = stat(outpath, &st) == 0;
 
 	k->outpath = outpath;
 	k->dir.fd = -1;
 	k->dir.path = xasprintf("%s/_mr", outpath);
 	k->dir.sync = true;
-	k->exists = stat(outpath, &st) == 0;
-	if (k->exists)
+	if (exists)
 		k->dir.fd = open_file(k->dir.path, O_RDONLY | O_DIRECTORY |
 		    O_NOFOLLOW, 0);
-	if (k->exists && k->dir.fd == -1 && errno != ENOENT) {
+	if (exists && k->dir.fd == -1 && errno != ENOENT) {
 		say_errno("%s", k->dir.path);
 		refuse("nothing was run");
 	}
 	if (k->dir.fd != -1 && fstat(k->dir.fd, &st) == 0 &&
 	    st.st_uid != geteuid())
 		refuse("%s: it belongs to another user", k->dir.path);
-	if (k->dir.fd != -1 && get_manifest(k))
+	k->made = k->dir.fd != -1 && get_manifest(k);
+	if (k->made)
 		return k;
-	if (k->exists && (k->dir.fd != -1 || !scratch_is_empty(outpath)))
+	if (exists && (k->dir.fd != -1 || !scratch_is_empty(outpath)))
 		refuse("-O %s: it exists, and was not made with --append",
 		    outpath);
 	k->known.key = digest_key();

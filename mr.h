@@ -1901,7 +1901,7 @@ bool known_is_same(const struct job *, const struct knowns *,
 struct kept {
 	const char *outpath;	/* the output directory, as given */
 	struct jobdir dir;	/* its _mr; fd -1: there is none */
-	bool exists;
+	bool made;		/* there is a state, so there is a result */
 	struct knowns known;
 	struct news news;
 	char **words;		/* options, as --name=value */

@@ -94,6 +94,20 @@ remember() {
 	as_one_run
 }
 
+@test "input of which nothing is left is input all the same" {
+	job=(-m 'tee -a ran | sed /a/d' -r 'cat; echo end' -R 1 --nonempty)
+	echo a | tee log >came
+	append log
+	as_one_run
+	rm ran
+	append log
+	[ ! -e ran ]
+	as_one_run
+	echo b | tee -a log >>came
+	append log
+	as_one_run
+}
+
 @test "only what is new is mapped, up to the last complete record" {
 	job=(-m 'tee -a mapped' -r cat)
 	export PWD
