@@ -444,13 +444,14 @@ proc_take_info(void)
 	return take(&info);
 }
 
-/* poll(2) with the signals let in.  timeout_ns below 0: none.  Returns what
- * poll does; an interrupted call is 0. */
+/* poll(2) with the signals let in, whose handlers have run when it returns.
+ * timeout_ns below 0: none.  Returns what poll does; an interrupted call is
+ * 0. */
 int
 proc_poll(void *fds, size_t n, int64_t timeout_ns)
 {
 	struct pollfd *p = fds;
-	sigset_t none;
+	sigset_t none, old;
 	int got;
 
 	sigemptyset(&none);
@@ -459,9 +460,14 @@ proc_poll(void *fds, size_t n, int64_t timeout_ns)
 	    timeout_ns % 1000000000 };
 
 	got = ppoll(p, (nfds_t)n, timeout_ns < 0 ? NULL : &t, &none);
+	/* Where a descriptor is ready, Linux lets none in; but the signal that
+	 * ends the job goes before what a task has to say. */
+	if (got > 0 && task_group == NULL) {
+		sigprocmask(SIG_SETMASK, &none, &old);
+		sigprocmask(SIG_SETMASK, &old, NULL);
+	}
 #else
 	/* A signal between the two calls would be missed: wake up often. */
-	sigset_t old;
 	int ms = timeout_ns < 0 || timeout_ns > 20000000 ? 20 :
 	    (int)((timeout_ns + 999999) / 1000000);
 

@@ -161,6 +161,25 @@ no_process_left() {
 	says_no 'task [01] failed'
 }
 
+@test "a signal that comes together with a failure goes before it" {
+	echo a >in
+	set -m
+	start mr run -j 1 -m "$waits" in
+	set +m
+	began
+	kill -TSTP "$JOB"
+	wait_until all_stopped
+	# As a shell ends a job that is stopped: all of its group.  The worker
+	# tells of the end of its task before the driver goes on.
+	kill -TERM -- "-$JOB"
+	kill -CONT "$(mr_processes | tail -n 1)"
+	no_task() { [ "$(test_processes | wc -l)" -eq 2 ]; }
+	wait_until no_task
+	kill -CONT -- "-$JOB"
+	ends 143
+	says_no failed
+}
+
 # ----------------------------------------------------- what mr was born with
 
 @test "signals that the parent ignored stay ignored" {
@@ -226,15 +245,15 @@ no_process_left() {
 	needs_option --timeout
 	seq 1000 >in
 	set -m
-	start mr run -j 2 --timeout 2 -m 'touch started; while ! test -e go; do sleep 0.02; done; cat' -r cat in
+	start mr run -j 2 --timeout 3 -m 'touch started; while ! test -e go; do sleep 0.02; done; cat' -r cat in
 	set +m
 	began
 	kill -TSTP "$JOB"
 	wait_until all_stopped
-	sleep 2.5	# the timeout passes
+	sleep 3.5	# the timeout passes
 	all_stopped
-	kill -CONT "$JOB"
 	touch go
+	kill -CONT "$JOB"
 	ends 0
 	reference in >want
 	prints want
