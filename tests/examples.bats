@@ -195,7 +195,10 @@ source_tree() {
 	mkdir -p src/man
 	cp "$top"/*.[ch] "$top/Makefile" src
 	cp "$top"/man/*.[17] src/man
-	cp -R "$top/tests/contract" "$top/examples" src
+	# Not -R: what Python keeps there may change in this moment.
+	mkdir src/contract
+	cp "$top"/tests/contract/*.py src/contract
+	cp -R "$top/examples" src
 	cp "$top"/tests/*.bats src
 	find src -name '[._]*' -prune -o -type f -print | LC_ALL=C sort >files
 	[ "$(wc -l <files)" -gt 80 ]

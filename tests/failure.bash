@@ -82,13 +82,23 @@ is_prefix() {
 }
 
 # mr_processes: the ids of this test's processes that are mr itself, the
-# driver first.
+# driver, which no mr has started, first: numbers begin anew now and then.
 mr_processes() {
-	local p
+	local p all=' '
 
-	for p in $(test_processes | sort -n); do
-		[ "$(readlink "/proc/$p/exe")" != "$MR" ] || echo "$p"
+	for p in $(test_processes); do
+		[ "$(readlink "/proc/$p/exe")" != "$MR" ] || all+="$p "
 	done
+	for p in $all; do
+		[[ $all == *" $(parent_of "$p") "* ]] || echo "$p"
+	done
+	for p in $all; do
+		[[ $all != *" $(parent_of "$p") "* ]] || echo "$p"
+	done
+}
+
+parent_of() {
+	sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null
 }
 
 # state_of PID: R, S, T, Z ... or nothing.
@@ -210,6 +220,12 @@ needs_memory_cgroup() {
 	if ! echo "$1" >"$memory_limit" 2>/dev/null; then
 		rmdir "$memory_cgroup"
 		skip "no limit can be set on a memory cgroup"
+	fi
+	# Memory it is, not what can be swapped out.
+	if [ -e "$memory_cgroup/memory.swap.max" ]; then
+		echo 0 >"$memory_cgroup/memory.swap.max"
+	elif [ -e "$memory_cgroup/memory.memsw.limit_in_bytes" ]; then
+		echo "$1" >"$memory_cgroup/memory.memsw.limit_in_bytes"
 	fi
 }
 

@@ -36,7 +36,13 @@ none_stopped() {
 		[ "$(state_of "$p")" != T ] || return 1
 	done
 }
-export -f test_processes mr_processes state_of mr_stopped none_stopped
+
+no_sleep() {
+	for p in $(test_processes); do
+		[ "$(cat "/proc/$p/comm")" != sleep ] || return 1
+	done
+}
+export -f test_processes mr_processes parent_of state_of mr_stopped none_stopped no_sleep
 
 started='touch started; while ! test -e go; do sleep 0.02; done; cat'
 
@@ -128,7 +134,7 @@ press ^C
 see \$ $
 type echo status=$?
 see status=130
-until test -z "$(pgrep -f '^sleep 100[01]$')"
+until no_sleep
 type exit 0
 END
 	[ ! -e out ]
@@ -235,11 +241,11 @@ END
 	seq 1000 >in
 	in_shell 0 <<END
 see \\$ $
-type mr run -j 2 --timeout 2 -m '$started' -r cat -o out in
+type mr run -j 2 --timeout 3 -m '$started' -r cat -o out in
 until test -e started
 press ^Z
 see Stopped
-for 2.5
+for 3.5
 type touch go; fg
 see \\$ $
 type echo status=\$?

@@ -133,12 +133,12 @@ nothing_ran() {
 @test "standard input and pipes are read once and kept" {
 	make_job
 	mkfifo pipe
-	(cat <in >pipe) &
+	cat <in >pipe &
 	expect 0 mr "${job[@]}" pipe - <in
 	cat in in | reference | ./reducer >twice
 	prints twice
 	: >runs
-	(cat <in >pipe) & 
+	cat <in >pipe &
 	expect 0 mr "${job[@]}" pipe - </dev/null
 	kill "$!"
 	wait

@@ -114,7 +114,7 @@ by_hand() {
 	expect 125 mr reduce --per-key -i sorted \
 		-c '[ "$MR_KEY" != "key 17" ] || kill -KILL $$'
 	says 'killed by SIGKILL.*, key key 17$'
-	expect 124 mr run --timeout 0.2 --per-key \
+	expect 124 mr run --timeout 1 --per-key \
 		-r '[ "$MR_KEY" != "key 5" ] || sleep 100' in
 	says 'ran longer than --timeout [0-9.]+s, key key 5$'
 }

@@ -72,10 +72,10 @@ in_each_round() {
 		sed -i '$ s/^/not complete/' came
 		if [ "$1" != by_date ]; then
 			rotate "$@"
-		else	# each has a name of its own
+		else	# each has a name of its own, also if an hour ends
 			rotate dateext 'dateformat -%Y%m%d%H' \
 				"$([ "$round" -eq 1 ] || echo compress)" "$(
-				sed -n "${round}p" <<<$'\ndateyesterday\ndatehourago')"
+				sed -n "${round}p" <<<$'datehourago\ndateyesterday\n')"
 		fi
 		write "$late"
 		[ "$round" -eq 1 ] || touch 'die in map'
