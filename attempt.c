@@ -15,8 +15,9 @@
  * The process group is killed before its leader is reaped, so that its
  * number cannot have become somebody else's. */
 
-#define _GNU_SOURCE		/* pipe2, F_SETPIPE_SZ, memmem */
+#define _GNU_SOURCE		/* pipe2, F_SETPIPE_SZ, memmem, wait4 */
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -389,6 +390,24 @@ turn(struct state *s)
 	look_at_exit(s);
 }
 
+/* Reaps the command, which has exited, and learns what memory it had, or what
+ * it waited for had, whichever is more.  After vfork it is told to have had
+ * ours, too: so only what is more than that says something. */
+static void
+reap(struct state *s)
+{
+#if LINUX
+	struct rusage u = { .ru_maxrss = 0 }, ours;
+
+	while (wait4(s->pid, &s->status, 0, &u) == -1 && errno == EINTR)
+		;
+	s->a->fail.peak = getrusage(RUSAGE_SELF, &ours) == 0 &&
+	    u.ru_maxrss > ours.ru_maxrss ? (uint64_t)u.ru_maxrss * KiB : 0;
+#else
+	proc_wait(s->pid, &s->status, 0);
+#endif
+}
+
 /* What the exit status says, once it is known. */
 static void
 judge(struct state *s)
@@ -437,8 +456,7 @@ attempt_run(struct attempt *a)
 	chatter_end(&s.err);
 	note_stopped(&s, false);
 	proc_kill_group(s.pid, SIGKILL);
-	while (waitpid(s.pid, &s.status, 0) == -1 && errno == EINTR)
-		;
+	reap(&s);
 	if (a->group != NULL)
 		*a->group = 0;
 	if (a->outer == NULL)
@@ -457,8 +475,8 @@ out:
 static bool
 tells_of_memory(const struct buf *tail)
 {
-	static const char *const words[] = { "emory", "bad_alloc", "ENOMEM",
-	    "Killed" };
+	static const char *const words[] = { "emory", "alloc", "ENOMEM",
+	    "object heap", "map segment" };
 
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (tail->len > 0 && memmem(tail->p, tail->len, words[i],
@@ -467,18 +485,23 @@ tells_of_memory(const struct buf *tail)
 	return false;
 }
 
+/* Whether the limit was the reason is not to be seen: a request that was
+ * refused leaves no trace. */
 static void
 memory_hint(const struct failure *f, const struct limits *l, struct buf *b)
 {
-	char t[16];
+	char had[16], limit[16];
 
 	if (l->task_memory == 0)
 		return;
-	human_bytes(l->task_memory, t, sizeof t);
+	human_bytes(l->task_memory, limit, sizeof limit);
 	if (tells_of_memory(&f->tail))
-		buf_printf(b, " (it hit --task-memory %s)", t);
+		buf_printf(b, " (it hit --task-memory %s)", limit);
+	else if (f->peak >= l->task_memory / 4 * 3)
+		buf_printf(b, " (it had %s of --task-memory %s)",
+		    human_bytes(f->peak, had, sizeof had), limit);
 	else
-		buf_printf(b, " (is --task-memory %s too little?)", t);
+		buf_printf(b, " (it may have hit --task-memory %s)", limit);
 }
 
 /* What has gone wrong, in a few words. */

@@ -1024,6 +1024,8 @@ struct failure {
 	int exit;		/* what mr's exit status would be for it */
 	bool final;		/* another attempt is of no use */
 	bool silent;		/* exit 1 with no output and no message */
+	uint64_t peak;		/* bytes of memory that its largest process
+				 * had, or 0: not known */
 	struct buf text;	/* what was found, for FAIL_INPUT and alike */
 	struct buf tail;	/* last lines of its stderr */
 };

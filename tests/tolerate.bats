@@ -401,16 +401,49 @@ assert open("record", "rb").read() == d[i:i+4+3+4+1], d
 
 # ------------------------------------------------------------ what is said
 
-@test "the message names all attempts, and the limit of memory" {
+@test "the message names all attempts" {
 	echo a >in
 	expect 123 mr run --retries 2 \
 		-m 'case $MR_ATTEMPT in 0) kill -SEGV $$ ;; 1) exit 5 ;; *) exit 6 ;; esac' in
 	says 'failed after 3 attempts: .*: exit status 6$'
 	says '^mr:   attempt 1: killed by SIGSEGV$'
 	says '^mr:   attempt 2: exit status 5$'
-	expect 123 mr run --task-memory 1G \
-		-m 'echo "memory exhausted" >&2; exit 3' in
-	says 'exit status 3 \(it hit --task-memory 1\.0G\)$'
+}
+
+@test "the message says that a command hit --task-memory, or may have" {
+	echo a >in
+	while read -r tool rest; do
+		command -v "$tool" >/dev/null || continue
+		expect 123 mr run --task-memory 64M -m "exec $tool $rest" in ||
+			expect 125 mr run --task-memory 64M -m "exec $tool $rest" in
+		says 'failed .* \(it hit --task-memory 64M\)$'
+	done <<-'END'
+		python3 -c 'x = bytearray(10 ** 9)'
+		gawk 'BEGIN { for (;;) x[++i] = i }'
+		mawk 'BEGIN { for (;;) x[++i] = i }'
+		perl -e 'push @x, "x" x 10000 while 1'
+		sort -S 1G /dev/zero
+		bash -c 'x=$(head -c 1G /dev/zero | tr "\0" x)'
+	END
 	expect 123 mr run --task-memory 1G -m 'exit 3' in
-	says '\(is --task-memory 1\.0G too little\?\)$'
+	says 'exit status 3 \(it may have hit --task-memory 1\.0G\)$'
+	needs python3
+	needs_plain_binary
+	# One that says nothing: what it had says something.
+	cat >grows <<-'END'
+		import os
+		x = []
+		try:
+		    while True:
+		        x.append(bytearray(50000))
+		except MemoryError:
+		    os._exit(1)
+	END
+	expect 123 mr run --task-memory 80M -m 'python3 grows' in
+	says 'exit status 1 \(it had [67][0-9]M of --task-memory 80M\)'
+	# What mr itself has is not the command's.
+	random_records 300000 >large
+	expect 123 mr run -j 1 -S 128M --block-size 8M --task-memory 20M \
+		-m 'cat; exit "$MR_TASK"' -r cat --ok-exit 1 large
+	says 'exit status 2 \(it may have hit --task-memory 20M\)$'
 }
