@@ -126,8 +126,16 @@ get_manifest(struct kept *k)
 	return true;
 }
 
-/* Opens the state in an output directory, or begins one if that does not
- * exist or is empty. */
+/* A draft may have a name in tmp/ for a moment; who is killed leaves it. */
+static void
+drop_tmp(const struct jobdir *dir)
+{
+	jobdir_sweep(dir);
+	unlinkat(dir->fd, "tmp", AT_REMOVEDIR);
+}
+
+/* Opens the state in an output directory, which is locked, or begins one if
+ * that does not exist or is empty. */
 struct kept *
 kept_open(const char *outpath)
 {
@@ -150,8 +158,10 @@ kept_open(const char *outpath)
 	    st.st_uid != geteuid())
 		refuse("%s: it belongs to another user", k->dir.path);
 	k->made = k->dir.fd != -1 && get_manifest(k);
-	if (k->made)
+	if (k->made) {
+		drop_tmp(&k->dir);
 		return k;
+	}
 	if (exists && (k->dir.fd != -1 || !scratch_is_empty(outpath)))
 		refuse("-O %s: it exists, and was not made with --append",
 		    outpath);
@@ -313,7 +323,7 @@ kept_save(struct kept *k, const struct job *job, const char *outdir,
 		}
 	}
 	put_manifest(k, &to, runs, nruns);
-	unlinkat(to.fd, "tmp", AT_REMOVEDIR);
+	drop_tmp(&to);
 	close(to.fd);
 	free(to.waiting);
 	free(to.path);
@@ -324,8 +334,7 @@ kept_save(struct kept *k, const struct job *job, const char *outdir,
 void
 kept_note(struct kept *k)
 {
-	jobdir_sweep(&k->dir);
 	make_dir(&k->dir, "tmp");
 	put_manifest(k, &k->dir, k->runs, k->nruns);
-	unlinkat(k->dir.fd, "tmp", AT_REMOVEDIR);
+	drop_tmp(&k->dir);
 }

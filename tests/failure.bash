@@ -138,8 +138,8 @@ needs_option() {
 		skip "mr ${2:-run} has no $1"
 }
 
-# needs_plain_binary: what hooks into libc, or counts memory, cannot be used
-# with a static or a sanitized mr.
+# needs_plain_binary [any|dynamic]: what hooks into libc, or counts memory,
+# cannot be used with a static or a sanitized mr.
 needs_plain_binary() {
 	! grep -q __asan_init "$MR" || skip "mr is built with sanitizers"
 	[ "${1:-}" != dynamic ] || grep -q ld-linux "$MR" ||
@@ -262,4 +262,165 @@ refused() {
 	says "$ere"
 	prints_nothing
 	[ ! -e ran ] || { echo "something was run: $*"; return 1; }
+}
+
+# most N: how many of the points to try; 0, with MR_SOAK=1, is all of them.
+most() {
+	[ -z "${MR_SOAK:-}" ] || set -- 0
+	echo "$1"
+}
+
+# summed CMD [ARG]...: a tool that sweeps, whose sum is shown.
+summed() {
+	local status=0
+
+	"$@" >../sum 3>&- || status=$?
+	cat ../sum
+	tail -n 1 ../sum >&3
+	return "$status"
+}
+
+# needs_killat, needs_strace: what sweeps need to kill, and to refuse a call.
+needs_killat() {
+	needs_tool killat
+	needs_plain_binary any
+	"$TOOLS/killat" true 2>/dev/null || skip "processes cannot be traced here"
+}
+
+needs_strace() {
+	needs strace
+	needs_plain_binary any
+	strace -o /dev/null true 2>/dev/null || skip "strace cannot trace here"
+}
+
+# damage FILE BYTE cut|flip: cuts it off there, or changes a bit of this byte.
+damage() {
+	local byte
+
+	if [ "$3" = cut ]; then
+		truncate -s "$2" "$1"
+		return
+	fi
+	byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+	printf %b "\\x$(printf %x $((byte ^ 1 << $2 % 8)))" |
+		dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+# each_damage N FROM TO FILE CMD [ARG]...: the command succeeds each time that
+# TO is what FROM is, with its FILE damaged: at N of its bytes, spread evenly,
+# or for 0 at each.  Adds to $tried.
+each_damage() {
+	local n=$1 from=$2 to=$3 file=$4 size step=1 at how
+
+	shift 4
+	size=$(stat -c %s "$from/$file")
+	[ "$n" -eq 0 ] || step=$(((size + n - 1) / n))
+	for ((at = tried / 2 % step; at < size; at += step)); do
+		for how in cut flip; do
+			rm -rf "$to"
+			cp -a "$from" "$to"
+			damage "$to/$file" "$at" "$how"
+			"$@" || {
+				echo "$from/$file, $how at byte $at: $*"
+				return 1
+			}
+			tried=$((tried + 1))
+		done
+	done
+}
+
+# right_or_damaged CMD [ARG]...: it prints what is in ref, or it refuses what
+# is damaged.
+right_or_damaged() {
+	local got=0
+
+	"$@" >../out 2>../err || got=$?
+	case $got in
+	0) prints ref ;;
+	1 | 2) prints_nothing && says damaged ;;
+	*) echo "status $got"; false ;;
+	esac
+}
+
+# damaged_job N: a kept job, complete or with nothing made of its maps yet, of
+# which each file that counts is damaged, as each_damage does.
+damaged_job() {
+	local job from file
+
+	seq 90 | awk '{ print $1 * 7919 % 50 "\t" $1 }' >in
+	reference in >ref
+	job=(run --no-sync --job-dir jd -j 1 --block-size 200 -R 2 -m cat -r cat in)
+	mr "${job[@]}" | cmp - ref
+	cp -a jd complete
+	cp -a jd mapped
+	rm mapped/reduce/* mapped/cuts
+	for from in complete mapped; do
+		for file in map/000001 reduce/000001 cuts plan; do
+			[ ! -e "$from/$file" ] || each_damage "$1" "$from" jd \
+				"$file" right_or_damaged mr "${job[@]}"
+		done
+	done
+}
+
+# damaged_state N: the same of what --append keeps, with more in its input.
+# What is refused is left as it was, and may be made anew.
+damaged_state() {
+	local file
+
+	seq 90 | awk '{ print $1 * 7919 % 50 "\t" $1 }' >in
+	reference in >ref
+	head -n 60 in >log
+	mr run --append -O base -r cat log
+	cat base/part-* >old
+	cp in log
+	for file in _mr/manifest _mr/map/000000; do
+		each_damage "$1" base out "$file" right_or_left
+		run ! up_to_date
+		mr run --overwrite -O out -r cat log
+		cat out/part-* | cmp - ref
+	done
+}
+
+up_to_date() {
+	mr run --append -O out -r cat log && cat out/part-*
+}
+
+right_or_left() {
+	right_or_damaged up_to_date &&
+		{ cmp -s out/part-00000 ref || cmp out/part-00000 old; }
+}
+
+put_calls=pwrite64+pwritev+writev
+name_calls=rename+renameat+renameat2+link+linkat
+
+# some_faults: calls that fail, each with an error, as fault-sweep takes them.
+# Not write with the others, as its first may be that of the message.
+some_faults() {
+	echo "$put_calls:EDQUOT write:EIO fsync+fdatasync:EIO $name_calls:EROFS
+		openat+open:ESTALE mkdir+mkdirat:ENOSPC clone+clone3+fork+vfork:EAGAIN"
+}
+
+# all_faults: each error that a call may meet.
+all_faults() {
+	local e
+
+	for e in ENOSPC EIO EINTR EDQUOT EROFS ESTALE; do
+		echo "$put_calls:$e write:$e fsync+fdatasync:$e $name_calls:$e
+			mkdir+mkdirat:$e ftruncate+fallocate:$e openat+open:$e"
+	done
+	# Not close: where it is refused here, it is not done, and a pipe has no
+	# end.  Not unlink: what is not removed stays.
+	for e in EIO EINTR ESTALE; do
+		echo "read+pread64:$e newfstatat+fstat+stat:$e splice:$e"
+	done
+	for e in EMFILE ENOMEM; do
+		echo "openat+open:$e memfd_create:$e pipe+pipe2:$e
+			socketpair:$e dup+dup2+dup3:$e"
+	done
+	echo "clone+clone3+fork+vfork:EAGAIN clone+clone3+fork+vfork:ENOMEM
+		execve:ENOMEM execve:EAGAIN flock:EINTR
+		$put_calls:EAGAIN write:EAGAIN splice:EAGAIN
+		sendmsg+sendto+recvmsg+recvfrom:EAGAIN
+		sendmsg+sendto+recvmsg+recvfrom:EINTR wait4+waitid:EINTR
+		poll+ppoll:EINTR poll+ppoll:ENOMEM getdents64:EIO"
 }

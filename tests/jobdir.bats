@@ -87,9 +87,7 @@ nothing_ran() {
 }
 
 @test "killed at any write, link, fsync or fork, the job goes on: same bytes" {
-	needs_tool killat
-	needs_plain_binary
-	"$TOOLS/killat" true 2>/dev/null || skip "processes cannot be traced here"
+	needs_killat
 	make_job 3000
 	cat >check <<-'END'
 		while read -r task; do
@@ -265,35 +263,10 @@ nothing_ran() {
 }
 
 @test "files cut off or changed at any byte are recovered or refused" {
-	seq 300 | awk '{ print $1 * 7919 % 50 "\t" $1 }' >in
-	reference in >ref
-	job=(run --no-sync --job-dir jd -j 1 --block-size 1K -R 2 -m cat -r cat)
-	mr "${job[@]}" in >/dev/null
-	cp -a jd good
-	for file in map/000001 reduce/000001 cuts plan; do
-		size=$(stat -c %s "good/$file")
-		for ((at = 0; at < size; at += size / 25 + 1)); do
-			for how in cut flip; do
-				rm -rf jd
-				cp -a good jd
-				[ "$file" != map/000001 ] || rm -f jd/reduce/* jd/cuts
-				if [ "$how" = cut ]; then
-					truncate -s "$at" "jd/$file"
-				else
-					byte=$(od -An -tu1 -j "$at" -N 1 "jd/$file")
-					printf %b "\\x$(printf %x $((byte ^ 16)))" |
-						dd of="jd/$file" bs=1 seek="$at" conv=notrunc status=none
-				fi
-				got=0
-				mr "${job[@]}" in >../out 2>../err || got=$?
-				case $got in
-				0) cmp ../out ref ;;
-				1 | 2) prints_nothing && says damaged ;;
-				*) false ;;
-				esac || { echo "$how $file at $at: $got"; return 1; }
-			done
-		done
-	done
+	local tried=0
+
+	damaged_job 8
+	[ "$tried" -gt 80 ]
 }
 
 @test "10,000 tasks, and few descriptors" {

@@ -34,10 +34,10 @@ make_input() {
 
 # sweep MODE CALLS POINTS CMD [ARG]...: as tools/crash-sweep, which kills.
 sweep() {
-	local mode=$1 calls=$2 points=$3 inv
+	local mode=$1 calls=$2 points inv
 
+	points=$(most "$3")
 	shift 3
-	[ -z "${MR_SOAK:-}" ] || points=0
 	if [ "$mode" = all ]; then
 		inv="{ $old_or_whole; } && { $nearly_clean; }"
 	else
@@ -48,35 +48,29 @@ sweep() {
 		-l "$clean" -- "$@" 3>&-
 }
 
-can_trace() {
-	needs_tool killat
-	needs_plain_binary
-	"$TOOLS/killat" true 2>/dev/null || skip "processes cannot be traced here"
-}
-
 @test "mr run, one of its processes killed at any call: nothing left, and again" {
-	can_trace
+	needs_killat
 	make_input 100000
 	reference in >ref
 	sweep one write,rename,fork,unlink,openat 40 mr "${job[@]}" -o out in
 }
 
 @test "mr run, its driver killed at any call: nothing left, and again" {
-	can_trace
+	needs_killat
 	make_input 100000
 	reference in >ref
 	sweep root write,rename,fork,unlink,openat 40 mr "${job[@]}" -o out in
 }
 
 @test "mr run, all of it killed at any call: nearly nothing left, and again" {
-	can_trace
+	needs_killat
 	make_input 100000
 	reference in >ref
 	sweep all write,rename,fork,unlink,openat 40 mr "${job[@]}" -o out in
 }
 
 @test "mr run, killed at each rename, link and unlink" {
-	can_trace
+	needs_killat
 	make_input 60000
 	reference in >ref
 	for mode in one root all; do
@@ -85,7 +79,7 @@ can_trace() {
 }
 
 @test "mr run -O, killed at any call: the directory is absent or complete" {
-	can_trace
+	needs_killat
 	make_input 60000
 	reference in >ref
 	complete='test -e out/_SUCCESS && cat out/part-* | cmp - ref'
@@ -93,11 +87,10 @@ can_trace() {
 	# A job that was killed after its commit is complete, and a directory
 	# that exists is refused; but what lies beside it is removed.
 	again='mr run -j 2 -S 8M -R 3 -m cat -r cat -O out in || test -e out/_SUCCESS'
-	[ -z "${MR_SOAK:-}" ] && most=20 || most=0
 	for mode in one root all; do
 		inv='[ -z "$(ls -A "$TMPDIR"; '$others')" ] || { ls -lA . "$TMPDIR"; false; }'
 		[ "$mode" != all ] || inv=$nearly_clean
-		"$TOOLS/crash-sweep" -qx -m "$mode" -k "$most" -e write,rename,fork,unlink,openat,mkdir \
+		"$TOOLS/crash-sweep" -qx -m "$mode" -k "$(most 20)" -e write,rename,fork,unlink,openat,mkdir \
 			-p 'rm -rf out "${TMPDIR:?}"/* .mr*' \
 			-i "{ ! test -e out || { $complete; }; } && { $inv; }" \
 			-r "$again" -c "$complete" -l "$others; test $mode = all || ls -A \"\$TMPDIR\"" \
@@ -107,18 +100,12 @@ can_trace() {
 }
 
 @test "mr sort, killed at any call: nothing left, and again" {
-	can_trace
+	needs_killat
 	make_input 100000
 	reference in >ref
 	for mode in one root all; do
 		sweep "$mode" write,rename,fork,unlink,openat 12 mr sort -S 4M --batch-size 2 -o out in
 	done
-}
-
-can_inject() {
-	needs strace
-	needs_plain_binary
-	strace -o /dev/null true 2>/dev/null || skip "strace cannot trace here"
 }
 
 # faults LIST NS CMD [ARG]...: as tools/fault-sweep, which makes calls fail.
@@ -132,7 +119,7 @@ faults() {
 }
 
 @test "mr run, a write, read, file or process refused: right or a clean error" {
-	can_inject
+	needs_strace
 	make_input 60000
 	reference in >ref
 	# Not write and pwrite64 at once: a message is written, too.
@@ -149,7 +136,7 @@ faults() {
 }
 
 @test "mr run, any wait or transfer interrupted: right, every time" {
-	can_inject
+	needs_strace
 	make_input 60000
 	reference in >ref
 	faults 'read+pread64:EINTR write+pwrite64+writev:EINTR splice:EINTR
@@ -159,7 +146,7 @@ faults() {
 }
 
 @test "mr run, a mapping of memory refused: right or a clean error" {
-	can_inject
+	needs_strace
 	make_input 60000
 	reference in >ref
 	# Those of the loader come first, and are not mr's to handle.
@@ -170,7 +157,7 @@ faults() {
 }
 
 @test "mr run over a kernel that lacks the fast paths: right, every time" {
-	can_inject
+	needs_strace
 	make_input 60000
 	reference in >ref
 	for f in memfd_create:ENOSYS splice:EINVAL splice:ENOSYS fallocate:EOPNOTSUPP \
@@ -193,7 +180,7 @@ faults() {
 }
 
 @test "the filters, a call refused: right or a clean error" {
-	can_inject
+	needs_strace
 	make_input 60000
 	reference in >ref
 	faults 'write:ENOSPC pwrite64+writev:ENOSPC read+pread64:EIO openat+open:EMFILE

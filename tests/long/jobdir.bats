@@ -8,22 +8,6 @@
 load ../helper
 load ../failure
 
-# most N: how many points to try; 0 is all of them.
-most() {
-	[ -z "${MR_SOAK:-}" ] || set -- 0
-	echo "$1"
-}
-
-# summed CMD [ARG]...: a tool that sweeps, whose sum is shown.
-summed() {
-	local status=0
-
-	"$@" >../sum 3>&- || status=$?
-	cat ../sum
-	tail -n 1 ../sum >&3
-	return "$status"
-}
-
 # Small, with several runs to be merged and several parts.  Each task is noted
 # in the file runs when it is run.
 make_job() {
@@ -56,9 +40,7 @@ left='ls -A | grep -vxE "in|ref|out|jd|runs|before|committed|check|mapper"; ls -
 
 # sweep MODE [FLAG]: as tools/crash-sweep.
 sweep() {
-	needs_tool killat
-	needs_plain_binary
-	"$TOOLS/killat" true 2>/dev/null || skip "processes cannot be traced here"
+	needs_killat
 	make_job 600
 	summed "$TOOLS/crash-sweep" -qx -m "$1" -w jd -k "$(most 30)" ${2:+"$2"} \
 		-e write,rename,fork,fsync,unlink,openat,mkdir -p "$prepare" \
@@ -110,39 +92,12 @@ refused_calls() {
 }
 
 @test "any call of a kept job refused: right, or an error after which it goes on" {
-	needs strace
-	needs_plain_binary
-	strace -o /dev/null true 2>/dev/null || skip "strace cannot trace here"
-	local put=pwrite64+pwritev+writev name=rename+renameat+renameat2+link+linkat
-	# Not write, too, whose first may be that of the message.
-	local faults="$put:EDQUOT write:EIO fsync+fdatasync:EIO $name:EROFS
-		openat+open:ESTALE mkdir+mkdirat:ENOSPC clone+clone3+fork+vfork:EAGAIN"
-	local e
-
+	needs_strace
 	if [ -z "${MR_SOAK:-}" ]; then
-		refused_calls "$faults" '1 2 4 9 20 33'
-		return
+		refused_calls "$(some_faults)" '1 2 4 9 20 33'
+	else
+		refused_calls "$(all_faults)" "$(seq -s ' ' 60)"
 	fi
-	faults='' # each error that a call may meet
-	for e in ENOSPC EIO EINTR EDQUOT EROFS ESTALE; do
-		faults+=" $put:$e write:$e fsync+fdatasync:$e $name:$e mkdir+mkdirat:$e"
-		faults+=" ftruncate+fallocate:$e openat+open:$e"
-	done
-	# Not close: where it is refused here, it is not done, and a pipe has no
-	# end.  Not unlink: what is not removed stays.
-	for e in EIO EINTR ESTALE; do
-		faults+=" read+pread64:$e newfstatat+fstat+stat:$e splice:$e"
-	done
-	for e in EMFILE ENOMEM; do
-		faults+=" openat+open:$e memfd_create:$e pipe+pipe2:$e"
-		faults+=" socketpair:$e dup+dup2+dup3:$e"
-	done
-	faults+=" clone+clone3+fork+vfork:EAGAIN clone+clone3+fork+vfork:ENOMEM"
-	faults+=" execve:ENOMEM execve:EAGAIN flock:EINTR"
-	faults+=" $put:EAGAIN write:EAGAIN splice:EAGAIN sendmsg+sendto+recvmsg+recvfrom:EAGAIN"
-	faults+=" sendmsg+sendto+recvmsg+recvfrom:EINTR wait4+waitid:EINTR"
-	faults+=" poll+ppoll:EINTR poll+ppoll:ENOMEM getdents64:EIO"
-	refused_calls "$faults" "$(seq -s ' ' 60)"
 }
 
 @test "the Nth request of a kept job for memory refused" {
@@ -155,50 +110,10 @@ refused_calls() {
 	fi
 }
 
-# damage FILE BYTE HOW: of a job that is complete, or without what has been
-# made of its maps; then it is asked for again.
-damage() {
-	local file=$1 at=$2 how=$3 byte got=0
-
-	rm -rf jd
-	cp -a "$from" jd
-	if [ "$how" = cut ]; then
-		truncate -s "$at" "jd/$file"
-	else
-		byte=$(od -An -tu1 -j "$at" -N 1 "jd/$file")
-		printf %b "\\x$(printf %x $((byte ^ 1 << at % 8)))" |
-			dd of="jd/$file" bs=1 seek="$at" conv=notrunc status=none
-	fi
-	mr "${job[@]}" in >../out 2>../err || got=$?
-	case $got in
-	0) cmp ../out ref ;;
-	1 | 2) prints_nothing && says damaged ;;
-	*) false ;;
-	esac || { echo "$from/$file, $how at byte $at: $got"; return 1; }
-}
-
 @test "a run, a part, the plan and the cuts, cut off and changed at any byte" {
-	local tried=0 stride=1 size file from
+	local tried=0
 
-	[ -n "${MR_SOAK:-}" ] || stride=41
-	seq 90 | awk '{ print $1 * 7919 % 50 "\t" $1 }' >in
-	reference in >ref
-	job=(run --no-sync --job-dir jd -j 1 --block-size 200 -R 2 -m cat -r cat)
-	mr "${job[@]}" in >/dev/null
-	cp -a jd complete
-	cp -a jd mapped
-	rm -f mapped/reduce/* mapped/cuts
-	for from in complete mapped; do
-		for file in map/000001 reduce/000001 cuts plan; do
-			[ -e "$from/$file" ] || continue
-			size=$(stat -c %s "$from/$file")
-			for ((at = tried % stride; at < size; at += stride)); do
-				damage "$file" "$at" cut
-				damage "$file" "$at" flip
-				tried=$((tried + 2))
-			done
-		done
-	done
+	damaged_job "$(most 20)"
 	echo "# $tried of $tried recovered or refused" >&3
 }
 
