@@ -48,6 +48,7 @@ enum {
 	BOTTOM = 8,		/* offset 0 means none */
 	TABLE_LEAST = 1024,	/* slots */
 	AHEAD = 16,		/* entries whose records are fetched early */
+	LAST_AHEAD = 8,		/* records whose groups' ends are */
 	JUDGE_AT = 32768,	/* records after which grouping is judged */
 	CHUNK_MOST = 4096,
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
@@ -115,7 +116,6 @@ struct collect {
 	size_t floor;		/* slots with less are free */
 	unsigned char *in;	/* what was read, when not straight */
 	size_t in_len, in_cap;
-	bool large;		/* large pages pay */
 	bool grouping, straight;	/* straight: reads go into the arena */
 	bool always, never, at_once, nojoin;	/* MR_DEBUG */
 	bool repetitive;	/* the last raw run had many equal keys */
@@ -165,19 +165,11 @@ set_mark(struct collect *c, size_t used, size_t n)
 	c->tallies_alone = true;
 }
 
-/* Memory that is visited at random, not cleared. */
-static void *
-alloc(const struct collect *c, size_t size)
-{
-	return c->large ? xlarge(size) : xrealloc(NULL, size, 1);
-}
-
 /* A collector that uses about memory bytes besides those of one long
- * record, on large pages if much is to come.  emit is told of each run, in
- * input order. */
+ * record.  emit is told of each run, in input order. */
 struct collect *
 collect_new(const struct shape *shape, struct store *store,
-    uint16_t store_id, size_t memory, bool large, const char *compress,
+    uint16_t store_id, size_t memory, const char *compress,
     void (*emit)(void *, const struct run *, bool), void *arg)
 {
 	struct collect *c = xzalloc(1, sizeof *c);
@@ -188,8 +180,7 @@ collect_new(const struct shape *shape, struct store *store,
 	c->emit = emit;
 	c->arg = arg;
 	c->cap = c->cap_usual = memory / 5 * 4 / 16 * 16;
-	c->large = large;
-	c->arena = alloc(c, c->cap + SLACK);
+	c->arena = xlarge(c->cap + SLACK);
 	c->used = c->fill = BOTTOM;
 	set_mark(c, BOTTOM, 0);
 	c->in = xrealloc(NULL, IN_ROOM + SLACK, 1);
@@ -371,28 +362,12 @@ group_settle(struct collect *c, struct group *g)
 static void
 emit_group(struct collect *c, struct group *g)
 {
-	uint32_t p = g->first;
+	const unsigned char *p = c->arena + g->first, *end;
 
 	group_settle(c, g);
-	while (p != g->end) {
-		uint64_t head, count = 1;
-		size_t vlen;
-
-		if (c->arena[p] == 0) {
-			p = load32(c->arena + p + 1);
-			continue;
-		}
-		p += varint_get(c->arena + p, c->arena + c->cap, &head);
-		vlen = head >> 2 == 0 ? 0 : (size_t)(head >> 2) - 1;
-		if (head & 2)
-			varint_get(c->arena + p + vlen, c->arena + c->cap,
-			    &count);
-		runw_item(c->writer, c->arena + p, vlen, head >> 2 == 0, count);
-		p += (uint32_t)vlen;
-		if (head & 2)
-			p += varint_get(c->arena + p, c->arena + c->cap,
-			    &count);
-	}
+	end = c->arena + g->end;
+	while ((p = runw_encoded(c->writer, p, end)) != end)
+		p = c->arena + load32(p + 1);
 }
 
 /* Whether two entries have the same key. */
@@ -1176,6 +1151,17 @@ add_record(struct collect *c, const struct record *r,
 	}
 }
 
+/* Fetches the last value of the group in slot j. */
+static inline void
+prefetch_last(const struct collect *c, size_t j)
+{
+	uint32_t off = c->table[j].off;
+
+	if (c->agg == NULL && off != 0)
+		__builtin_prefetch(c->arena +
+		    ((const struct group *)(const void *)(c->arena + off))->last);
+}
+
 /* Adds records to their groups.  Slots, then groups, are fetched for all of
  * them before the first is looked up. */
 static void
@@ -1199,6 +1185,8 @@ group_batch(struct collect *c, struct record *r, size_t n)
 		__builtin_prefetch(off & TALLY ? g - 25 : g + 56);
 	}
 	for (size_t i = 0; i < n; i++) {
+		if (i + LAST_AHEAD < n)
+			prefetch_last(c, at[i + LAST_AHEAD]);
 		if (try_record(c, r + i, r + i, hash[i], at[i]))
 			continue;
 		/* The table grows or the arena is emptied: the places that

@@ -58,7 +58,7 @@ combine_new(const struct job *job, unsigned me, int sock, size_t memory,
 	/* Directories of its own: a map command may be using the task's. */
 	taskenv_begin(&c->env, job, me + job->nworkers);
 	c->sorter = collect_new(&job->shape, c->store, (uint16_t)me, memory,
-	    false, job->compress, take, c);
+	    job->compress, take, c);
 	return c;
 }
 

@@ -16,7 +16,6 @@
 
 #include "mr.h"
 
-#define LARGE_INPUT ((uint64_t)512 * MiB)	/* worth large pages */
 
 /* Whether it is not only for some of its tasks. */
 static bool
@@ -371,7 +370,6 @@ driver_run(struct job *job, struct plan_options *po)
 	job->reducers = (unsigned)po->reducers;
 	crew_new(&d);
 	job->scratch = scratch_name(job->tmpdirs[0]);
-	job->large = job->input.bytes >= LARGE_INPUT;
 	if (job->jobdir != NULL)
 		jobstate_stores(&d);
 	if (job->kept != NULL)

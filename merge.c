@@ -11,7 +11,7 @@
  * a value holds.
  *
  * Life: merge_new; merge_group to the next key; merge_item for each of its
- * values, merge_piece for the rest of a long one; merge_free.  What an item
+ * values, or merge_items for some at a time; merge_piece for the rest of a long one; merge_free.  What an item
  * points to is good until the next call. */
 
 #define _GNU_SOURCE		/* MAP_POPULATE */
@@ -25,6 +25,8 @@
 enum {
 	WINDOW_MOST = 1 * MiB,
 	AHEAD = 32,		/* bytes enough for any head of an item */
+	SHORT = 30,		/* values up to here have a head of one byte */
+	SHORT_ITEM = 1 + 2 * 16 + 10,	/* bytes to look at of one of them */
 };
 
 struct cursor {
@@ -478,6 +480,43 @@ merge_item(struct merge *m, struct item *it)
 		    memcmp(c->key, m->key.p, m->key.len) == 0);
 	}
 	return false;
+}
+
+/* The items that follow in the window, up to max of them, as long as their
+ * values are short. */
+static size_t
+cursor_items(struct cursor *c, struct item *v, size_t max)
+{
+	const unsigned char *p = c->win + c->at, *end = c->win + c->n;
+	size_t n = 0;
+
+	for (; n < max && end - p >= SHORT_ITEM; n++) {
+		unsigned head = *p, x = head >> 2;
+
+		if (head == 0 || head >= 0x80)
+			break;
+		v[n] = (struct item){ .vlen = x - (x > 0), .count = 1,
+		    .noval = x == 0, .p = p + 1, .n = x - (x > 0) };
+		p += 1 + v[n].n;
+		if (head & 2)
+			p += varint_get(p, end, &v[n].count);
+	}
+	c->at = (size_t)(p - c->win);
+	return n;
+}
+
+/* The next values of the key, max at most; 0 when there are none.  Only the
+ * first can be long.  Short ones can be read 16 bytes at a time. */
+size_t
+merge_items(struct merge *m, struct item *v, size_t max)
+{
+	struct cursor *c;
+
+	if (!merge_item(m, v))
+		return 0;
+	c = m->c + m->tree[0];
+	return c->big_left > 0 || !c->open ? 1 :
+	    1 + cursor_items(c, v + 1, max - 1);
 }
 
 /* More bytes of the last item's value; 0 when it has been given whole. */

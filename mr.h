@@ -81,8 +81,20 @@ char *first_line(const char *path, char *, size_t);
 unsigned usable_cores(void);
 uint64_t usable_memory(void);
 unsigned varint_put(unsigned char *, uint64_t);
-unsigned varint_get(const unsigned char *, const unsigned char *end, uint64_t *);
+unsigned varint_get_long(const unsigned char *, const unsigned char *end,
+    uint64_t *);
 bool debug_word(const char *);
+
+/* Returns how many bytes the number has, or 0 if it does not end before
+ * end or is too large. */
+static inline unsigned
+varint_get(const unsigned char *p, const unsigned char *end, uint64_t *x)
+{
+	if (p >= end || *p >= 0x80)
+		return varint_get_long(p, end, x);
+	*x = *p;
+	return 1;
+}
 
 static inline uint64_t
 load_be64(const unsigned char *p)
@@ -851,6 +863,8 @@ bool runw_key(struct run_writer *, const unsigned char *, size_t,
     size_t group, size_t shown);
 void runw_item(struct run_writer *, const unsigned char *, size_t, bool noval,
     uint64_t count);
+const unsigned char *runw_encoded(struct run_writer *, const unsigned char *,
+    const unsigned char *end);
 void runw_single(struct run_writer *, const unsigned char *key, size_t klen,
     size_t group, size_t shown, const unsigned char *v, size_t vlen, bool noval);
 void runw_big(struct run_writer *, uint64_t vlen, const void *, size_t);
@@ -904,6 +918,7 @@ bool merge_is_empty(const struct merge *);
 bool merge_group(struct merge *);
 const unsigned char *merge_key(const struct merge *, size_t *);
 bool merge_item(struct merge *, struct item *);
+size_t merge_items(struct merge *, struct item *, size_t max);
 size_t merge_piece(struct merge *, const unsigned char **);
 void merge_free(struct merge *);
 
@@ -956,7 +971,7 @@ struct entry *radix_sort(struct entry *, struct entry *tmp, size_t n,
 /* --------------------------------------------------------- collect.c */
 struct collect;
 struct collect *collect_new(const struct shape *, struct store *,
-    uint16_t store_id, size_t memory, bool large, const char *compress,
+    uint16_t store_id, size_t memory, const char *compress,
     void (*emit)(void *, const struct run *, bool committed), void *arg);
 void collect_aggregate(struct collect *, const struct aggspec *);
 #define COLLECT_OUTPUT UINT64_MAX	/* at: what a command prints */
@@ -1192,7 +1207,6 @@ struct job {
 	struct kept *kept;		/* with --append, or NULL */
 	size_t batch;			/* runs that are merged at once */
 	unsigned nworkers;
-	bool large;		/* so much input that large pages pay */
 	uint64_t worker_memory;		/* bytes each worker may use of its own */
 	uint64_t key_memory;		/* and a built-in reducer for a key */
 	const char **tmpdirs;

@@ -10,7 +10,11 @@
 
 #include "mr.h"
 
-enum { NAMED = 100 };	/* bytes of a key by which it is named */
+enum {
+	NAMED = 100,		/* bytes of a key by which it is named */
+	BATCH = 64,		/* items taken at a time */
+	SLACK = 16,		/* bytes that may be written beyond a record */
+};
 
 enum stage { STAGE_NONE, STAGE_KEY, STAGE_VALUE, STAGE_END };
 
@@ -23,6 +27,8 @@ struct replay {
 	struct buf group;	/* KEY_DEFS: what says which group it is */
 	bool group_begins;
 	struct item it;
+	struct item batch[BATCH];	/* items of this key */
+	size_t next, nbatch;	/* those from next on come after it */
 	uint64_t left;		/* records of this item still to come */
 	enum stage stage;
 	size_t done;		/* bytes of this stage that are out */
@@ -90,6 +96,7 @@ make_key(struct replay *r)
 	if (r->key.len == 0) {
 		p = merge_key(r->m, &len);
 		frame_key(r, p + hidden_bytes(r), len - hidden_bytes(r));
+		buf_reserve(&r->key, 32);	/* to be read by put_batch */
 	}
 	if (r->shape.fmt.pairs)
 		store_be32(r->key.p + r->key.len - PAIR_HEAD,
@@ -181,14 +188,20 @@ name_group(struct replay *r)
 static bool
 next_item(struct replay *r)
 {
-	while (!r->begun || r->unique || !merge_item(r->m, &r->it)) {
+	while (r->next == r->nbatch) {
+		r->next = 0;
+		r->nbatch = !r->begun || r->unique ? 0 :
+		    merge_items(r->m, r->batch, BATCH);
+		if (r->nbatch > 0)
+			break;
 		if (!next_key(r))
 			return false;
-		if (r->unique && merge_item(r->m, &r->it)) {
-			r->it.count = 1;
-			break;
+		if (r->unique && merge_item(r->m, r->batch)) {
+			r->batch->count = 1;
+			r->nbatch = 1;
 		}
 	}
+	r->it = r->batch[r->next++];
 	if (r->group_begins)
 		name_group(r);
 	r->left = r->it.count;
@@ -237,6 +250,43 @@ put_copies(struct replay *r, unsigned char *out, size_t room)
 	}
 	r->left -= done;
 	return done * one;
+}
+
+/* Copies len bytes, and up to SLACK beyond them, which is the faster. */
+static inline void
+copy_short(unsigned char *to, const unsigned char *from, size_t len)
+{
+	memcpy(to, from, 16);
+	if (len > 16)
+		memcpy(to + 16, from + 16, 16);
+}
+
+/* Puts out records of the key whose items have been taken, as long as they are
+ * short and have no copies; the usual case, once more and quicker. */
+static size_t
+put_batch(struct replay *r, unsigned char *out, size_t room)
+{
+	size_t klen = r->klen, used = 0, first = r->next;
+
+	if (r->next == r->nbatch || klen > 32 || r->shape.fmt.pairs)
+		return 0;
+	make_key(r);
+	for (; r->next < r->nbatch; r->next++) {
+		const struct item *it = r->batch + r->next;
+
+		if (it->count != 1 || it->noval ||
+		    room - used < klen + (size_t)it->vlen + 1 + 2 * SLACK)
+			break;
+		if (klen > 0)
+			copy_short(out + used, r->key.p, klen);
+		used += klen;
+		copy_short(out + used, it->p, it->n);
+		used += it->n;
+		out[used++] = r->shape.fmt.delim;
+	}
+	r->records += r->next - first;
+	r->weight += used;
+	return used;
 }
 
 /* Puts out as much of one long record as fits. */
@@ -288,8 +338,11 @@ replay_fill(struct replay *r, unsigned char *out, size_t cap)
 	size_t used = 0, n;
 
 	while (used < cap) {
-		if (r->left == 0 && !next_item(r))
-			break;
+		if (r->left == 0) {
+			used += put_batch(r, out + used, cap - used);
+			if (!next_item(r))
+				break;
+		}
 		if (r->stage == STAGE_NONE && r->it.n == r->it.vlen) {
 			n = r->it.text ? put_text(r, out + used, cap - used) :
 			    put_copies(r, out + used, cap - used);

@@ -374,6 +374,68 @@ runw_item(struct run_writer *w, const unsigned char *v, size_t len,
 	}
 }
 
+/* What the item at p holds; returns where the next one begins. */
+static const unsigned char *
+item_parse(const unsigned char *p, const unsigned char *end, uint64_t *len,
+    bool *noval, uint64_t *count)
+{
+	uint64_t head;
+
+	p += varint_get(p, end, &head);
+	*noval = head >> 2 == 0;
+	*len = *noval ? 0 : (head >> 2) - 1;
+	*count = 1;
+	p += *len;
+	if (head & 2)
+		p += varint_get(p, end, count);
+	return p;
+}
+
+/* Adds an item that is encoded as here; returns where the next one begins. */
+static const unsigned char *
+add_encoded(struct run_writer *w, const unsigned char *p,
+    const unsigned char *end)
+{
+	uint64_t len, count, head;
+	bool noval;
+	const unsigned char *next = item_parse(p, end, &len, &noval, &count);
+
+	runw_item(w, p + varint_get(p, end, &head), (size_t)len, noval, count);
+	return next;
+}
+
+/* Adds items to the group that are encoded as here, from p on up to end or a
+ * byte of 0, whichever comes first, and returns where that is.  The first may
+ * repeat what came before, and the last be repeated; those between are put as
+ * they are. */
+const unsigned char *
+runw_encoded(struct run_writer *w, const unsigned char *p,
+    const unsigned char *end)
+{
+	const unsigned char *from, *next;
+	uint64_t len, count;
+	bool noval;
+
+	p = add_encoded(w, p, end);
+	if (p == end || *p == 0)
+		return p;
+	settle(w, false);
+	for (from = p;; p = next) {
+		next = item_parse(p, end, &len, &noval, &count);
+		if (next == end || *next == 0)
+			break;
+		if (w->written - w->block_at + (uint64_t)(p - from) >=
+		    w->block_limit || w->block_weight >= w->weight_limit) {
+			put(w, from, (size_t)(p - from));
+			room_for_item(w);
+			from = p;
+		}
+		count_item(w, len, count);
+	}
+	put(w, from, (size_t)(p - from));
+	return add_encoded(w, p, end);
+}
+
 /* Adds a record that no other shares its key with: runw_key and runw_item in
  * one. */
 void

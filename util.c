@@ -57,7 +57,7 @@ xzalloc(size_t nmemb, size_t size)
 
 /* Memory that is visited at random, not cleared, on large pages where there
  * are such: a walk through page tables costs as much as the visit itself.
- * They are dear to get, so this pays for much work only.  free frees it. */
+ * free frees it. */
 void *
 xlarge(size_t size)
 {
@@ -432,10 +432,9 @@ varint_put(unsigned char *p, uint64_t x)
 	return n;
 }
 
-/* Returns how many bytes the number has, or 0 if it does not end before
- * end or is too large. */
+/* varint_get for numbers of more than one byte. */
 unsigned
-varint_get(const unsigned char *p, const unsigned char *end, uint64_t *x)
+varint_get_long(const unsigned char *p, const unsigned char *end, uint64_t *x)
 {
 	uint64_t v = 0;
 

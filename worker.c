@@ -53,7 +53,7 @@ begin_combining(struct worker *w)
 	w->combiner = combine_new(job, w->me, w->sock, less < MiB ? MiB :
 	    less, w->out);
 	w->collect = collect_new(&job->shape, &w->uncombined, 0, most < MiB ?
-	    MiB : most, job->large, NULL, harvest_run, w);
+	    MiB : most, NULL, harvest_run, w);
 }
 
 static void
@@ -67,8 +67,8 @@ worker_begin(struct worker *w)
 	taskenv_begin(&w->env, job, w->me);
 	if (job->kind == JOB_SORT && job->combine.argv == NULL)
 		w->collect = collect_new(&job->shape, w->out,
-		    (uint16_t)w->me, job->worker_memory, job->large,
-		    job->compress, harvest_run, w);
+		    (uint16_t)w->me, job->worker_memory, job->compress,
+		    harvest_run, w);
 	if (w->collect != NULL && job->agg != NULL)
 		collect_aggregate(w->collect, job->agg);
 	if (job->kind == JOB_SORT && job->combine.argv != NULL)
