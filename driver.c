@@ -143,6 +143,7 @@ end_well(struct driver *d)
 		errno = err;
 		loop_output_died(d);
 	}
+	badlist_commit(d);
 	/* The workers outlive what they would remove if we were killed. */
 	output_free(d->out);
 	d->out = NULL;
@@ -170,6 +171,10 @@ is_delivered(const struct driver *d)
 static int
 end_delivered(struct driver *d)
 {
+	if (d->po->bad_records != NULL)
+		badlist_gather(d);
+	badlist_write(d);
+	badlist_commit(d);
 	d->given_up += jobstate_forgone(d);
 	d->ending = d->given_up + d->skipped > 0 ? EXIT_TOLERATED : EXIT_OK;
 	loop_clean_up();
@@ -338,15 +343,18 @@ run_phases(struct driver *d)
 int
 driver_run(struct job *job, struct plan_options *po)
 {
-	struct driver d = { .job = job, .po = po, .lock = -1,
+	struct driver d = { .job = job, .po = po, .lock = -1, .list_lock = -1,
 	    .disorder = NO_TASK, .t0 = now_ns(), .file = 0,
 	    .ending = EXIT_USAGE };
 
 	check_tmpdirs(job);
 	name_job(job);
 	if (po->append && !append_begin(&d)) {
-		if (!po->dry_run)
+		if (!po->dry_run) {
+			badlist_begin(&d);
 			badlist_write(&d);
+			badlist_commit(&d);
+		}
 		return EXIT_OK;
 	}
 	d.block = plan_block_size(&d);
@@ -358,6 +366,7 @@ driver_run(struct job *job, struct plan_options *po)
 	proc_driver_signals();
 	loop_begin(&d);
 	scratch_sweep(job->tmpdirs[0]);
+	badlist_begin(&d);
 	if (po->job_dir != NULL && handover_join(&d))
 		return EXIT_OK;
 	if (po->job_dir != NULL)

@@ -34,6 +34,8 @@ loop_clean_up(void)
 	output_free(d->out);
 	if (d->job->scratch != NULL)
 		scratch_remove(d->job->scratch, d->lock);
+	if (d->job->listscratch != NULL)
+		scratch_remove(d->job->listscratch, d->list_lock);
 	if (d->job->jobdir != NULL)
 		scratch_remove(d->job->jobdir->mine, -1);
 	if (d->begun_dir)

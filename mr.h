@@ -62,6 +62,7 @@ void *xzalloc(size_t nmemb, size_t size);
 void *xlarge(size_t size);
 char *xstrdup(const char *);
 char *path_absolute(const char *);
+char *path_parent(const char *);
 char *xasprintf(const char *, ...)
     __attribute__((format(printf, 1, 2), nonnull(1)));
 size_t grown(size_t cap, size_t want);
@@ -1214,6 +1215,8 @@ struct job {
 	const char *compress;
 	char *scratch;			/* our 0700 directory under -T */
 	char *outscratch;		/* and beside the output, or NULL */
+	char *listscratch;	/* and, when all is done, beside the list of bad
+				 * records, or NULL */
 	char *extradir;			/* for MR_OUTPUT_DIR's files, or NULL */
 	char *logdir;			/* for tasks' standard error, or NULL */
 	char id[40];
@@ -1740,6 +1743,7 @@ struct driver {
 	struct progress bar;
 	int64_t deadline;
 	int lock;		/* of the scratch directory */
+	int list_lock;		/* of that beside the list of bad records */
 	/* What ends the job early: */
 	bool failed;
 	int status;
@@ -2018,8 +2022,10 @@ bool handover_is_due(struct driver *);
 int handover_run(struct driver *);
 /* --------------------------------------------------------- badlist.c */
 void badlist_check(const char *path);
+void badlist_begin(struct driver *);
 void badlist_gather(struct driver *);
-void badlist_write(const struct driver *);
+void badlist_write(struct driver *);
+void badlist_commit(struct driver *);
 
 /* ---------------------------------------------------------- driver.c */
 int driver_run(struct job *, struct plan_options *);

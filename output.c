@@ -53,20 +53,11 @@ struct output {
 	unsigned char *buf;
 };
 
-static char *
-parent_of(const char *path)
-{
-	char *copy = xstrdup(path), *dir = xstrdup(dirname(copy));
-
-	free(copy);
-	return dir;
-}
-
 /* Removes what a job that was killed whole has left beside target. */
 static void
 sweep_beside(const struct output *o)
 {
-	char *dir = parent_of(o->target);
+	char *dir = path_parent(o->target);
 
 	scratch_sweep(dir);
 	free(dir);
@@ -76,7 +67,7 @@ sweep_beside(const struct output *o)
 static void
 name_scratch(struct output *o)
 {
-	char *dir = parent_of(o->target);
+	char *dir = path_parent(o->target);
 
 	if (faccessat(AT_FDCWD, dir, W_OK | X_OK, AT_EACCESS) == -1) {
 		say_errno("cannot write in %s", dir);
@@ -718,7 +709,7 @@ sync_tree(const char *path, const char *unused)
 char *
 output_aside(const char *dir)
 {
-	char *copy = xstrdup(dir), *parent = parent_of(dir);
+	char *copy = xstrdup(dir), *parent = path_parent(dir);
 	char *aside = xasprintf("%s/.%s.mr-old", parent, basename(copy));
 
 	free(copy);
@@ -767,7 +758,7 @@ rename_dir(struct output *o)
 static void
 replace_kept(struct output *o)
 {
-	char *parent = parent_of(o->target);
+	char *parent = path_parent(o->target);
 
 	if (o->overwrite) {
 		each_name(o->target, o->made, keep_extra);

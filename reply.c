@@ -59,6 +59,8 @@ tidy_up(void)
 		scratch_remove(w->job->jobdir->mine, -1);
 	if (w->job->outscratch != NULL)
 		scratch_remove(w->job->outscratch, -1);
+	if (w->job->listscratch != NULL)
+		scratch_remove(w->job->listscratch, -1);
 }
 
 /* A worker that dies of an error of its own: the driver does the rest, if

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -84,6 +85,16 @@ xstrdup(const char *s)
 }
 
 /* A name as it is seen from any directory.  The caller's to free. */
+/* The directory that holds what a path names.  The caller's to free. */
+char *
+path_parent(const char *path)
+{
+	char *copy = xstrdup(path), *dir = xstrdup(dirname(copy));
+
+	free(copy);
+	return dir;
+}
+
 char *
 path_absolute(const char *name)
 {

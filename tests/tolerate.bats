@@ -274,6 +274,57 @@ assert open("record", "rb").read() == d[i:i+4+3+4+1], d
 		--max-failures 1 -m "$map" -r cat a
 }
 
+@test "--bad-records: replaced in one step, when the job is complete" {
+	numbers
+	echo old >list
+	chmod 640 list
+	ln -s list link
+	ln list hard
+	bad_job() {
+		expect "$1" mr run --skip-bad-records --bad-records "${@:2}" \
+			-m "$bad" in
+		cut -f 4 list >got
+	}
+	bad_job 3 link
+	printf '%s\n' 777 1500 1501 | diff - got
+	[ -L link ]
+	[ "$(stat -c %a list)" = 640 ]
+	[ "$(cat hard)" = old ]
+	# It is as it was when the job fails, at whatever point.
+	cp list whole
+	bad_job 123 list -r 'exit 3'
+	[ ! -c /dev/full ] || bad_job 1 list -o /dev/full
+	bad_job 123 list --finish 'exit 3'
+	cmp whole list
+	[ -z "$(find . -name '.mr*')" ]
+	# What is open, and what is no plain file, has it as it is.
+	echo before >../err
+	timeout 60 mr run --skip-bad-records --bad-records /dev/stderr \
+		-m "$bad" in 2>>../err >/dev/null || [ $? -eq 3 ]
+	[ "$(head -n 1 ../err)" = before ]
+	[ "$(grep -c '^in	' ../err)" -eq 3 ]
+	says '^mr: without 3 bad records$'
+	mkfifo fifo
+	cat fifo >got &
+	expect 3 mr run --skip-bad-records --bad-records fifo -m "$bad" in
+	wait "$!"
+	[ "$(wc -l <got)" -eq 3 ]
+	expect 3 mr run --skip-bad-records --bad-records /dev/null -m "$bad" in
+	[ -c /dev/null ]
+	refused '--bad-records /dev/fd/77: Bad file' mr run \
+		--skip-bad-records --bad-records /dev/fd/77 -m 'touch ran' in
+}
+
+@test "--bad-records of a directory that is there already, asked for again" {
+	numbers
+	again=(run --job-dir state -O out --skip-bad-records --bad-records list
+		-m "$bad" in)
+	expect 3 mr "${again[@]}"
+	mv list want
+	expect 3 mr "${again[@]}"
+	cmp want list
+}
+
 @test "--bad-records that cannot be written is refused before any work" {
 	echo a >in
 	mkdir dir
