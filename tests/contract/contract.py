@@ -12,6 +12,10 @@ once by reference.sh, a pipeline of coreutils; besides the bytes the exit
 status is compared, and no file may be left in TMPDIR, no process, and nothing
 beside the output.  The filters and shuffle are held to their own references.
 
+With --killed, each is kept in a job directory, or is an --append, and is killed
+at random moments, the driver alone or all of it, and begun again with another
+-j and -S, or resumed, until it ends.
+
 A job that fails is kept: job.sh there is what was run, reference.sh what it
 was compared with.  --only K runs one job again; --shrink makes it smaller.
 """
@@ -31,6 +35,7 @@ import time
 sys.dont_write_bytecode = True
 from checking import check                                      # noqa: E402
 from jobs import make_job                                       # noqa: E402
+from killing import make_killed, run_killed                     # noqa: E402
 from records import records_of                                  # noqa: E402
 from running import read_file, run_mr, set_up, write_file       # noqa: E402
 from shell import reference, script                             # noqa: E402
@@ -44,7 +49,8 @@ def try_job(job, where, args):
                          stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if ref.stderr:
         return ["the reference itself failed: %r" % ref.stderr]
-    statuses, complaints = run_mr(job, where, args.mr, args.timeout)
+    run = run_killed if job.killed else run_mr
+    statuses, complaints = run(job, where, args.mr, args.timeout)
     if complaints:
         return complaints
     return check(job, where, statuses, ref.returncode)
@@ -170,9 +176,9 @@ def report(job, number, complaints, work, args):
     print("  command:   " + script(job))
     print("  reference: " + reference(job))
     print("  inputs, expected, got: " + kept)
-    print("  again: %s%s --seed %s --only %d --keep DIR" % (
-        sys.argv[0], " --big" if args.big else "", args.seed, number),
-        flush=True)
+    print("  again: %s%s%s --seed %s --only %d --keep DIR" % (
+        sys.argv[0], " --big" * args.big, " --killed" * args.killed,
+        args.seed, number), flush=True)
 
 
 def main():
@@ -187,6 +193,8 @@ def main():
     p.add_argument("--only", type=int, metavar="K")
     p.add_argument("--big", action="store_true",
                    help="more jobs of several megabytes")
+    p.add_argument("--killed", action="store_true",
+                   help="jobs that are killed until they are done")
     p.add_argument("--keep", metavar="DIR", help="for the jobs that fail")
     p.add_argument("--parallel", type=int, metavar="N",
                    default=len(os.sched_getaffinity(0)))
@@ -198,12 +206,13 @@ def main():
                    help="print the commands and run nothing")
     args = p.parse_args()
     args.mr = os.path.abspath(args.mr)
+    make = make_killed if args.killed else make_job
     numbers = range(args.first, args.first + args.jobs)
     if args.only is not None:
         numbers = [args.only]
     if args.list:
         for n in numbers:
-            print(n, script(make_job(args.seed, n, args.big)))
+            print(n, script(make(args.seed, n, args.big)))
         return 0
     if not os.access(args.mr, os.X_OK):
         p.error("there is no " + args.mr)
@@ -215,7 +224,7 @@ def main():
     def one(number):
         if len(failed) >= args.max_failures:
             return
-        job = make_job(args.seed, number, args.big)
+        job = make(args.seed, number, args.big)
         where = os.path.join(work, "job-%d" % number)
         complaints = try_job(job, where, args)
         with lock:

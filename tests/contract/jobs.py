@@ -68,6 +68,7 @@ class Job:
     form: object = None         # of the input's records: a Form
     pairs: bool = False         # --io rawbytes
     append: int = 0             # --append, and so many operands come before
+    killed: int = 0             # seed of when it is killed, if not 0
 
 
 def quote(word):

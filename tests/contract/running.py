@@ -107,15 +107,20 @@ def kill_all(mark):
                 pass
 
 
-def run_mr(job, where, mr, timeout):
-    """Run the job; returns (statuses, complaints)."""
+def environment(job, where):
+    """That of mr, and what marks its processes in it."""
     env = dict(os.environ, LC_ALL="C", TMPDIR=os.path.join(where, "tmp"),
                CONTRACT_FLAGS=os.path.join(where, "flags"),
                CONTRACT_JOB=where)
     env.pop("MR_DEBUG", None)
     if job.debug:
         env["MR_DEBUG"] = ",".join(job.debug)
-    mark = os.fsencode("CONTRACT_JOB=" + where)
+    return env, os.fsencode("CONTRACT_JOB=" + where)
+
+
+def run_mr(job, where, mr, timeout):
+    """Run the job; returns (statuses, complaints)."""
+    env, mark = environment(job, where)
     feeders, passed, names = [], [], []
     stdin = subprocess.DEVNULL
     for op in job.operands:

@@ -14,3 +14,8 @@ contract() {
 @test "random jobs that spill and merge print what coreutils print" {
 	contract --seed "${MR_CONTRACT_SEED:-3}" --big --jobs 40 --shrink 60
 }
+
+@test "random jobs killed until they are done print what coreutils print" {
+	contract --seed "${MR_CONTRACT_SEED:-4}" --killed --shrink 60 \
+	    --jobs "$([ -n "${MR_SOAK:-}" ] && echo 200 || echo 30)"
+}

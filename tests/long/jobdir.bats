@@ -3,7 +3,7 @@
 # and again, and is right each time.
 #
 # Of what there are many points to try, a sample is tried that is spread
-# evenly; with MR_SOAK=1 all of them are.  MR_SEED=N repeats what is random.
+# evenly; with MR_SOAK=1 all of them are.
 # shellcheck disable=SC2016 # the commands expand their variables themselves
 load ../helper
 load ../failure
@@ -115,71 +115,6 @@ refused_calls() {
 
 	damaged_job "$(most 20)"
 	echo "# $tried of $tried recovered or refused" >&3
-}
-
-# random_job SEED: a job in the array job, and what it must print in ref.
-random_job() {
-	local maps=(cat 'tr 0-9 a-j' 'grep 7' "awk '{ print \$2 \"\t\" \$1; print }'")
-	local reduces=(cat 'uniq -c' 'cut -f 2' "awk '{ n += \$1 } END { print n + 0 }'")
-	local map reduce
-
-	RANDOM=$1
-	map=${maps[RANDOM % 4]} reduce=${reduces[RANDOM % 3]}
-	seq $((RANDOM % 6000 + 1)) | awk -v n=$((RANDOM % 900 + 1)) \
-		'{ print $1 * 7919 % n "\t" $1 }' >in
-	job=(run --job-dir jd -j $((RANDOM % 3 + 1)) -S $((RANDOM % 9 + 4))M)
-	job+=(--block-size $((RANDOM % 8 + 1))K -m "sleep 0.02; $map" -o out)
-	case $((RANDOM % 5)) in
-	0)
-		bash -c "$map" <in >ref
-		;;
-	1)
-		job+=(-r cat --finish "${reduces[3]}")
-		bash -c "$map" <in | bash -c "${reduces[3]}" >ref
-		;;
-	*)
-		job+=(-r "sleep 0.02; $reduce" -R $((RANDOM % 5 + 1)))
-		bash -c "$map" <in | reference | bash -c "$reduce" >ref
-		;;
-	esac
-	job+=(in)
-}
-
-# killed_until_done: the job is killed, its driver or all of it, every 50 to
-# 500 ms, until it is done.
-killed_until_done() {
-	local tries got=137 how
-
-	for ((tries = 0; tries < 60 && got == 137; tries++)); do
-		got=0 how=()
-		# Otherwise, timeout kills its group: all of mr.
-		[ $((RANDOM % 2)) -eq 0 ] || how=(--foreground)
-		timeout "${how[@]}" -s KILL "0.$(printf %03d $((RANDOM % 451 + 50)))" \
-			mr "${job[@]}" 2>../err 3>&- || got=$?
-		# 124: it had just ended by itself.
-		[ "$got" -ne 124 ] || got=137
-		[ ! -e out ] || cmp out ref || return 1
-	done
-	[ "$got" -eq 0 ] || [ "$got" -eq 137 ] ||
-		{ echo "status $got"; cat ../err; return 1; }
-	mr "${job[@]}" && cmp out ref
-}
-
-@test "random jobs killed every 50 to 500 ms until they are done: the same bytes" {
-	local jobs=10 seed=${MR_SEED:-1} n
-
-	if [ -n "${MR_SOAK:-}" ]; then
-		jobs=200
-		seed=${MR_SEED:-$SRANDOM}
-		echo "# MR_SEED=$seed" >&3
-	fi
-	for ((n = 0; n < jobs; n++)); do
-		rm -rf jd out
-		random_job $((seed + n))
-		killed_until_done ||
-			{ echo "MR_SEED=$((seed + n)): mr ${job[*]}"; return 1; }
-	done
-	rm -rf "${TMPDIR:?}"/.mr* .mr*
 }
 
 gone() {
