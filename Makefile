@@ -29,7 +29,7 @@ OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o given.o \
        wide.o num.o progress.o cuts.o stream.o check.o trial.o lines.o \
        unpack.o worker.o redtask.o mergetask.o maptask.o hunt.o made.o \
        taskcmd.o harvest.o reply.o sorted.o combine.o taskenv.o named.o \
-       reader.o perkey.o attempt.o chatter.o feed.o scratch.o collect.o \
+       reader.o perkey.o attempt.o chatter.o feed.o claim.o scratch.o collect.o \
        radix.o replay.o merge.o partcmd.o runio.o feeder.o store.o generate.o \
        sample.o ship.o input.o files.o codec.o ikey.o keyenc.o keyver.o \
        keydef.o partition.o recfile.o form.o record.o proc.o opt.o resume.o \

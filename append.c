@@ -11,13 +11,10 @@
 
 #define _GNU_SOURCE		/* O_DIRECTORY, flock */
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,36 +47,17 @@ lock_dir(const char *path)
 	return got;
 }
 
-/* The same for a name that nothing has yet. */
+/* The same for a name that nothing has yet; ends if another has claimed it. */
 static int
 lock_name(const char *path)
 {
-	int got = 1;
+	pid_t who;
 
-#if LINUX
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	char *copy = xstrdup(path), *again = xstrdup(path);
-	struct stat up;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), n;
-
-	if (fd != -1 && stat(dirname(copy), &up) == 0) {
-		const char *name = basename(again);
-
-		n = snprintf(a.sun_path + 1, sizeof a.sun_path - 1,
-		    "mr-append %llx %llx %08lx", (unsigned long long)up.st_dev,
-		    (unsigned long long)up.st_ino,
-		    (unsigned long)checksum(0, name, strlen(name)));
-		if (bind(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(
-		    struct sockaddr_un, sun_path) + 1 + (size_t)n)) == -1 &&
-		    errno == EADDRINUSE)
-			got = 0;
-		if (got == 0)
-			close(fd);
-	}
-	free(copy);
-	free(again);
-#endif
-	return got == 1 && access(path, F_OK) == 0 ? -1 : got;
+	claim_take(path, &who);
+	if (who > 0)
+		give_way("%s: another mr is at work on it: process %ld", path,
+		    (long)who);
+	return access(path, F_OK) == 0 ? -1 : 1;
 }
 
 /* Tries to lock what is to be appended to.  As lock_dir. */

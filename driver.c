@@ -222,6 +222,7 @@ detach(struct driver *d)
 		dup2(fd, i);
 	close(fd);
 	jobdir_sign_lock(dir);
+	output_sign(d->out);
 }
 
 static void

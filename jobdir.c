@@ -183,19 +183,6 @@ jobdir_unlock(struct jobdir *dir)
 	flock(dir->lock, LOCK_UN);
 }
 
-/* A process that has ended and has not been waited for. */
-static bool
-is_zombie(pid_t pid)
-{
-	char path[40], line[512];
-	const char *p;
-
-	snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-	p = first_line(path, line, sizeof line);
-	p = p == NULL ? NULL : strrchr(p, ')');
-	return p != NULL && (p[2] == 'Z' || p[2] == 'X');
-}
-
 /* Whether the driver that had the lock is dead, so that what is left of it
  * is about to go. */
 static bool
@@ -205,8 +192,7 @@ holder_is_dead(const struct jobdir *dir)
 
 	gethostname(host, sizeof host - 1);
 	return dir->pid > 0 && strcmp(host, dir->host) == 0 &&
-	    ((kill(dir->pid, 0) == -1 && errno == ESRCH) ||
-	    is_zombie(dir->pid));
+	    proc_is_dead(dir->pid);
 }
 
 /* This process is the one that the lock tells of. */

@@ -54,6 +54,8 @@ void say_errno(const char *, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void die(const char *, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void die_errno(const char *, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void refuse(const char *, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void give_way(const char *, ...)
+    __attribute__((format(printf, 1, 2)));
 
 /* ------------------------------------------------------------ util.c */
 void memory_note(const char *, ...) __attribute__((format(printf, 1, 2)));
@@ -360,6 +362,7 @@ int proc_end_feeder(pid_t, int64_t limit_ns);
 void proc_kill_strays(const char *job_id);
 bool proc_started_ignored(int sig);
 bool proc_dying(void);
+bool proc_is_dead(pid_t);
 int proc_signal(void);
 bool proc_take_child(void);
 bool proc_take_stop(void);
@@ -997,6 +1000,10 @@ void scratch_remove(const char *path, int lock);
 bool scratch_is_empty(const char *path);
 char *scratch_find_reserved(const char *path);
 
+/* ----------------------------------------------------------- claim.c */
+int claim_take(const char *path, pid_t *who);
+void claim_sign(int fd);
+
 /* ------------------------------------------------------------ feed.c */
 struct pause_clock {		/* ns; the driver's to write */
 	int64_t paused;		/* that the job has been stopped, all together */
@@ -1625,6 +1632,7 @@ struct output;
 struct output *output_new(struct job *, bool overwrite);
 bool output_made_by(const char *dir, const char *job_id);
 void output_begin(struct output *);
+void output_sign(const struct output *);
 void output_add(struct output *, const struct place *, bool partial);
 bool output_ready(const struct output *);
 void output_take_free(struct output *, uint16_t store, struct place *);

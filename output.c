@@ -50,6 +50,7 @@ struct output {
 	bool overwrite;
 	mode_t mode;		/* of what is replaced */
 	int lock;
+	int claim;		/* of target, or -1 */
 	unsigned char *buf;
 };
 
@@ -61,6 +62,19 @@ sweep_beside(const struct output *o)
 
 	scratch_sweep(dir);
 	free(dir);
+}
+
+/* Ends if another makes the same, before it is looked whether it is there. */
+static void
+claim_target(struct output *o)
+{
+	pid_t who = 0;
+
+	if (o->job->kept == NULL)	/* else it has a lock */
+		o->claim = claim_take(o->target, &who);
+	if (who > 0)
+		give_way("%s: another mr makes it: process %ld on this "
+		    "machine; nothing was run", o->job->outpath, (long)who);
 }
 
 /* Names the scratch directory beside target, which must be possible. */
@@ -103,6 +117,7 @@ begin_file(struct output *o)
 		say_errno("-o %s", name);
 		refuse("nothing was run");
 	}
+	claim_target(o);
 	sweep_beside(o);
 	name_scratch(o);
 	o->made = xasprintf("%s/out", o->job->outscratch);
@@ -198,6 +213,7 @@ begin_dir(struct output *o, bool overwrite)
 	while (len > 1 && path[len - 1] == '/')
 		path[--len] = '\0';
 	o->target = path;
+	claim_target(o);
 	sweep_beside(o);
 	if (lstat(path, &st) == 0) {
 		if (!overwrite && job->kept == NULL)
@@ -247,6 +263,13 @@ output_begin(struct output *o)
 	free(mr);
 }
 
+/* This process is the one that makes it. */
+void
+output_sign(const struct output *o)
+{
+	claim_sign(o->claim);
+}
+
 /* Prepares the output of a job; refuses what cannot be, before any work. */
 struct output *
 output_new(struct job *job, bool overwrite)
@@ -254,7 +277,7 @@ output_new(struct job *job, bool overwrite)
 	struct output *o = xzalloc(1, sizeof *o);
 	struct stat st;
 
-	*o = (struct output){ .job = job, .fd = -1, .lock = -1,
+	*o = (struct output){ .job = job, .fd = -1, .lock = -1, .claim = -1,
 	    .plain = !LINUX };
 	o->buf = xrealloc(NULL, CHUNK, 1);
 	switch (job->out) {
@@ -813,6 +836,8 @@ output_free(struct output *o)
 		return;
 	if (o->job->outscratch != NULL)
 		scratch_remove(o->job->outscratch, o->lock);
+	if (o->claim != -1)
+		close(o->claim);
 	free(o->buf);
 	free(o->parts);
 	free(o->partial);

@@ -410,6 +410,26 @@ proc_dying(void)
 	return dying;
 }
 
+/* A process that has ended and has not been waited for. */
+static bool
+is_zombie(pid_t pid)
+{
+	char path[40], line[512];
+	const char *p;
+
+	snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+	p = first_line(path, line, sizeof line);
+	p = p == NULL ? NULL : strrchr(p, ')');
+	return p != NULL && (p[2] == 'Z' || p[2] == 'X');
+}
+
+/* Whether a process is no more, but perhaps for its parent. */
+bool
+proc_is_dead(pid_t pid)
+{
+	return (kill(pid, 0) == -1 && errno == ESRCH) || is_zombie(pid);
+}
+
 /* The signal that asks us to end, or 0; negative when it came twice. */
 int
 proc_signal(void)
