@@ -295,6 +295,9 @@ def appended(rng, job):
     for f, data in zip(files, contents):
         f.data = data
     job.append = rng.randint(1, len(job.operands))
+    if "--recursive" in options:        # without any effect at first
+        job.append = max(job.append, 1 + [
+            op.how for op in job.operands].index("dir"))
     job.out = "dir"
     job.nofile = job.nofile and max(job.nofile, 32)
 

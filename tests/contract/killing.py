@@ -1,11 +1,14 @@
 """Jobs that are killed, again and again, and go on until they are done."""
+import copy
+import fcntl
+import glob
 import os
 import random
 import shutil
 import subprocess
 import time
 
-from jobs import make_job
+from jobs import appended, make_job
 from records import PAST
 from running import environment, kill_all, marked
 from shell import stages
@@ -29,16 +32,28 @@ def make_killed(seed, number, big):
             op.how = "file"
         elif op.how == "stdin-pipe":
             op.how = "stdin-file"
-    o = [w for w in job.options[0] if not w[0].startswith(FREE)]
-    if not (job.append or ["--job-dir=state"] in o):
-        o.append(["--job-dir=state"])
-    job.options[0] = o
-    job.nofile = job.nofile and max(job.nofile, 40)
     rng = random.Random("killed:%s:%s" % (seed, number))
+    kept = ["--job-dir=state"]
+    job.options[0] = [w for w in job.options[0]
+                      if w != kept and not w[0].startswith(FREE)]
+    if not job.append and rng.random() < 0.7:
+        job = as_append(rng, job)
+    if not job.append:
+        job.options[0].append(kept)
+    job.nofile = job.nofile and max(job.nofile, 40)
     job.killed = rng.randint(1, 2 ** 30)
     if job.mapper and rng.random() < 0.5:
         job.mapper = "sleep 0.0%d; %s" % (rng.randint(1, 5), job.mapper)
     return job
+
+
+def as_append(rng, job):
+    """The same with --append, if it can be."""
+    j = copy.deepcopy(job)
+    j.out = "dir"
+    j.options[0] = [w for w in j.options[0] if w != ["--no-sync"]]
+    appended(rng, j)
+    return j if j.append else job
 
 
 def free_options(rng):
@@ -51,12 +66,29 @@ def free_options(rng):
     return o
 
 
-def all_gone(mark):
-    """Whether soon none is left of what had this mark."""
+def all_gone(mark, where):
+    """Whether soon none is left of what had this mark.  A process that is
+    ending shows no mark any more, but may still hold a lock."""
     for _ in range(1000):
-        if not marked(mark):
+        if not marked(mark) and not locked(where):
             return True
         time.sleep(LOOK)
+    return False
+
+
+def locked(where):
+    """Whether a directory that mr works in is locked."""
+    for path in glob.glob(os.path.join(where, "*", ".mr-*")):
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
     return False
 
 
@@ -97,7 +129,7 @@ def run_killed(job, where, mr, timeout):
                 if rng.random() < 0.5 or not left:
                     kill_all(mark)
                 p.wait()
-        if not all_gone(mark):
+        if not all_gone(mark, where):
             kill_all(mark)
             return [p.returncode], ["it has left processes"]
         if not left:
