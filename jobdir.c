@@ -114,7 +114,8 @@ jobdir_open(const char *path, bool make)
 	struct jobdir *dir = xzalloc(1, sizeof *dir);
 	struct stat st;
 
-	if (make && mkdir(path, 0700) == -1 && errno != EEXIST) {
+	dir->made = make && mkdir(path, 0700) == 0;
+	if (make && !dir->made && errno != EEXIST) {
 		say_errno("--job-dir %s", path);
 		refuse("nothing was run");
 	}
@@ -410,10 +411,10 @@ jobdir_drop(const struct jobdir *dir, const char *name)
 		die_errno("%s/%s", dir->path, name);
 }
 
-/* Removes a job directory and what mr has made in it, the plan last: what
- * is killed on its way can be done again. */
-void
-jobdir_remove(struct jobdir *dir)
+/* Removes what mr has made in it, the plan last: what is killed on its way
+ * can be done again. */
+static void
+clear(struct jobdir *dir)
 {
 	for (size_t i = 0; i < NDIRS; i++) {
 		char *path = xasprintf("%s/%s", dir->path, dirs[i]);
@@ -423,6 +424,21 @@ jobdir_remove(struct jobdir *dir)
 	}
 	for (size_t i = 0; i < NFILES; i++)
 		jobdir_drop(dir, files[i]);
+}
+
+void
+jobdir_remove(struct jobdir *dir)
+{
+	clear(dir);
 	if (rmdir(dir->path) == -1)
 		die_errno("%s", dir->path);
+}
+
+/* Nothing was run: what was planned is taken back. */
+void
+jobdir_undo(struct jobdir *dir)
+{
+	clear(dir);
+	if (dir->made)
+		rmdir(dir->path);
 }

@@ -290,7 +290,7 @@ jobstate_begin(struct driver *d)
 		if (job->made.kind != GENERATE_SOURCE)
 			jobplan_make(d, p);
 		jobdir_begin(dir);
-		d->begun_dir = true;
+		d->begun_dir = d->new_dir = true;
 		return;
 	}
 	snprintf(job->id, sizeof job->id, "%s", p->id);

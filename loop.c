@@ -38,7 +38,9 @@ loop_clean_up(void)
 		scratch_remove(d->job->listscratch, d->list_lock);
 	if (d->job->jobdir != NULL)
 		scratch_remove(d->job->jobdir->mine, -1);
-	if (d->begun_dir)
+	if (d->begun_dir && d->undo_dir)
+		jobdir_undo(d->job->jobdir);
+	else if (d->begun_dir)
 		jobdir_end(d->job->jobdir, d->ending);
 }
 

@@ -381,8 +381,9 @@ int capture(char *const argv[], int64_t limit_ns, struct buf *out,
     struct buf *err);
 
 /* ---------------------------------------------------------- slurm.c */
-/* A queueing system.  What it cannot do for want of an answer leaves -1 or
- * NULL, and in *why a line that the caller owns. */
+/* A queueing system.  What it does not do leaves -1 or NULL, in *why a line
+ * that the caller owns, and in errno ENOENT where it is not installed, EAGAIN
+ * where it did not answer, EINVAL where it refused. */
 struct engine_limits {
 	uint64_t array;		/* elements of an array */
 	uint64_t jobs;		/* elements of all jobs */
@@ -411,9 +412,15 @@ struct engine_place {		/* what an element has */
 	uint64_t memory;	/* bytes, or 0 */
 	const char *node;
 };
+struct engine_option {		/* of the submitter */
+	const char *name;	/* -x or --long */
+	enum { ENGINE_OURS, ENGINE_HOLD, ENGINE_FLAG } kind;
+};
 struct engine {
 	const char *name, *submitter;
-	const char *const *options;	/* of it that are not the user's */
+	/* Those that are not the user's, those that hold a job until it is
+	 * released, and those that take no value; up to one without a name. */
+	const struct engine_option *options;
 	int (*limits)(struct engine_limits *, char **why);
 	char *(*submit)(const struct engine_job *, char **why);
 	int (*release)(const char *id, char **why);
@@ -1152,6 +1159,7 @@ struct jobdir {
 	int lock;		/* 0: not opened */
 	char host[64];		/* of the driver that has it */
 	pid_t pid;
+	bool made;		/* by this process */
 	struct waiting {	/* files that have no name yet */
 		struct draft draft;
 		uint32_t task;
@@ -1665,6 +1673,7 @@ struct plan_options {
 	const char *after;	/* a job directory, or a job of the engine's */
 	char **engine_words;	/* options for its submitter */
 	size_t nengine_words;
+	bool hold;		/* the user releases the job */
 	uint64_t elements;	/* 0: by the engine's limits: */
 	struct engine_limits limits;
 	uint64_t most;		/* elements at once; 0: any number */
@@ -1766,6 +1775,8 @@ struct driver {
 	uint64_t combine_in, combine_out;
 	uint64_t was_done;	/* tasks that were committed before */
 	bool begun_dir;		/* a job directory waits for our verdict */
+	bool new_dir;		/* it was planned by us */
+	bool undo_dir;		/* that is taken back if we end now */
 	int ending;		/* exit status, for that */
 	uint64_t runs_written, merges, passes, spilled, lost_workers;
 	uint64_t map_out, peak_kb;
@@ -1817,6 +1828,7 @@ int jobdir_failure(const struct jobdir *, struct buf *lines);
 uint64_t jobdir_count(const struct jobdir *, const char *name);
 void jobdir_drop(const struct jobdir *, const char *name);
 void jobdir_remove(struct jobdir *);
+void jobdir_undo(struct jobdir *);
 
 /* --------------------------------------------------------- jobplan.c */
 enum ask_kind {
@@ -1967,7 +1979,8 @@ struct queue {			/* what runs a job in a job directory */
 const struct engine *queue_engine(const char *name);
 bool queue_read(const struct jobdir *, struct queue *);
 enum engine_state queue_state(const struct jobdir *, const struct queue *);
-char **queue_options(const struct engine *, const char *text, size_t *n);
+char **queue_options(const struct engine *, const char *text, size_t *n,
+    bool *hold);
 void queue_write(const struct jobdir *, const struct queue *);
 void queue_cancel(const struct jobdir *, const struct queue *);
 

@@ -145,36 +145,80 @@ next_word(const char **text)
 	return (char *)b.p;
 }
 
-/* Whether it is one of ours, a long one maybe shortened. */
-static bool
-is_ours(const char *word, const char *ours)
+/* What the engine knows of an option, a long one maybe shortened: NULL if it
+ * is the user's and may take a value. */
+static const struct engine_option *
+known_option(const struct engine *e, const char *word)
 {
 	size_t n = strcspn(word, "=");
 
-	if (ours[1] != '-')
-		return word[0] == '-' && word[1] == ours[1];
-	return n > 3 && strncmp(word, ours, n) == 0;
+	for (const struct engine_option *o = e->options; o->name != NULL; o++)
+		if (word[1] != '-' ? o->name[1] == word[1] :
+		    n > 3 && strncmp(word, o->name, n) == 0)
+			return o;
+	return NULL;
 }
 
-/* The words of options that are for the engine's submitter. */
-char **
-queue_options(const struct engine *e, const char *text, size_t *n)
-{
-	const char *rest = text;
-	char **words = NULL, *word;
-	bool value = false;	/* the word may be one */
+struct options {
+	const struct engine *engine;
+	const char *text;	/* as the user gave them */
+	char **words;
+	size_t n;
+	bool hold, value;	/* value: the next word may be one */
+};
 
-	for (*n = 0; (word = next_word(&rest)) != NULL; ) {
-		for (const char *const *o = e->options; *o != NULL; o++)
-			if (is_ours(word, *o))
-				refuse("--%s '%s': %s is mr's to give",
-				    e->submitter, text, *o);
-		if ((word[0] != '-' && !value) || strcmp(word, "--") == 0)
+static void
+add_word(struct options *o, char *word)
+{
+	o->words = xrealloc(o->words, o->n + 1, sizeof *o->words);
+	o->words[o->n++] = word;
+}
+
+/* Takes a word that is one option, or some of a letter each. */
+static void
+take_option(struct options *o, char *word)
+{
+	bool is_long = word[1] == '-';
+	const struct engine_option *k = known_option(o->engine, word);
+
+	if (k != NULL && k->kind == ENGINE_OURS)
+		refuse("--%s '%s': %s is mr's to give", o->engine->submitter,
+		    o->text, k->name);
+	o->value = k == NULL && (is_long ? strchr(word, '=') == NULL :
+	    word[2] == '\0');
+	if (k == NULL || is_long || word[2] == '\0') {
+		if (k != NULL && k->kind == ENGINE_HOLD)
+			o->hold = true;
+		else
+			add_word(o, word);
+		return;
+	}
+	take_option(o, xasprintf("-%c", word[1]));
+	take_option(o, xasprintf("-%s", word + 2));
+}
+
+/* The words of options that are for the engine's submitter.  That a job is
+ * to be held is told apart: it is for the first one only. */
+char **
+queue_options(const struct engine *e, const char *text, size_t *n, bool *hold)
+{
+	struct options o = { .engine = e, .text = text };
+	const char *rest = text;
+	char *word;
+
+	while ((word = next_word(&rest)) != NULL) {
+		if (word[0] == '-' && word[1] != '\0' &&
+		    strcmp(word, "--") != 0) {
+			take_option(&o, word);
+			continue;
+		}
+		if (!o.value || strcmp(word, "--") == 0)
 			refuse("--%s '%s': %s is no option", e->submitter,
 			    text, word);
-		value = word[0] == '-' && strchr(word, '=') == NULL;
-		words = xrealloc(words, *n + 1, sizeof *words);
-		words[(*n)++] = word;
+		add_word(&o, word);
+		o.value = false;
 	}
-	return words;
+	*n = o.n;
+	*hold = o.hold;
+	return o.words;
 }

@@ -203,7 +203,7 @@ setup_engine(struct setup *s)
 		    "all nodes share", on);
 	if (s->sbatch != NULL)
 		po->engine_words = queue_options(po->engine, s->sbatch,
-		    &po->nengine_words);
+		    &po->nengine_words, &po->hold);
 	po->most = po->jobs;
 	po->jobs = jobplan_ask.element ? po->jobs : 0;
 	if (!s->given[O_RETRIES])

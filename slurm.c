@@ -44,13 +44,29 @@ complaint(struct buf *err)
 	return (char *)line.p;
 }
 
-/* Runs a command of Slurm's.  0 and what it prints, or -1 and *why. */
+/* Whether it complains of a controller that does not answer. */
+static bool
+is_silence(const char *why)
+{
+	static const char *const words[] = {
+		"Unable to contact", "Unable to connect",
+		"Socket timed out", "temporarily unavailable",
+	};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (strstr(why, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* Runs a command of Slurm's.  0 and what it prints, or -1, *why and errno. */
 static int
 ask(char *const argv[], int64_t limit, struct buf *out, char **why)
 {
 	struct buf err = {0};
-	int status = capture(argv, limit, out, &err);
+	int status = capture(argv, limit, out, &err), kind;
 
+	kind = status == -1 ? errno : status == -2 ? EAGAIN : EINVAL;
 	*why = NULL;
 	if (status == -1)
 		*why = xasprintf("%s: %s", argv[0], errno == ENOENT ?
@@ -59,9 +75,12 @@ ask(char *const argv[], int64_t limit, struct buf *out, char **why)
 		*why = xasprintf("%s: it did not answer", argv[0]);
 	else if (status != 0)
 		*why = xasprintf("%s: %s", argv[0], complaint(&err));
+	if (status > 0 && is_silence(*why))
+		kind = EAGAIN;
 	buf_free(&err);
 	buf_put(out, "", 1);
 	out->len--;
+	errno = kind;
 	return status == 0 ? 0 : -1;
 }
 
@@ -130,7 +149,8 @@ forget_job(void)
 		"SLURM_ARRAY_", "SLURM_JOB", "SLURM_MEM_", "SLURM_CPUS_",
 		"SLURM_RESTART_COUNT", "SLURM_TASK", "SLURM_STEP",
 		"SLURM_NTASKS", "SLURM_NPROCS", "SBATCH_ARRAY_INX",
-		"SBATCH_WAIT", "SBATCH_TEST_ONLY",
+		"SBATCH_ERROR", "SBATCH_INPUT", "SBATCH_TEST_ONLY",
+		"SBATCH_WAIT",
 	};
 
 	for (size_t i = 0; environ[i] != NULL; ) {
@@ -190,6 +210,7 @@ slurm_submit(const struct engine_job *j, char **why)
 			id = xasprintf("%.*s", (int)len, (char *)out.p);
 		else
 			*why = xasprintf("sbatch: it printed no job id");
+		errno = EINVAL;
 	}
 	buf_free(&out);
 	buf_free(&dep);
@@ -369,16 +390,36 @@ slurm_here(struct engine_place *p)
 		p->memory = per_cpu * MiB * p->cpus;
 }
 
-/* Options that are mr's to give. */
-static const char *const ours[] = {
-	"-a", "--array", "-d", "--dependency", "--wrap", "-o", "--output",
-	"-e", "--error", "-W", "--wait", "--parsable", "--test-only",
-	"-i", "--input", "--open-mode", "--kill-on-invalid-dep", "-h",
-	"--help", "--usage", "-V", "--version", NULL,
+static const struct engine_option options[] = {
+	{ "-a", ENGINE_OURS }, { "--array", ENGINE_OURS },
+	{ "-d", ENGINE_OURS }, { "--dependency", ENGINE_OURS },
+	{ "-e", ENGINE_OURS }, { "--error", ENGINE_OURS },
+	{ "-h", ENGINE_OURS }, { "--help", ENGINE_OURS },
+	{ "-i", ENGINE_OURS }, { "--input", ENGINE_OURS },
+	{ "-M", ENGINE_OURS }, { "--clusters", ENGINE_OURS },
+	{ "-o", ENGINE_OURS }, { "--output", ENGINE_OURS },
+	{ "-Q", ENGINE_OURS }, { "--quiet", ENGINE_OURS },
+	{ "-V", ENGINE_OURS }, { "--version", ENGINE_OURS },
+	{ "-W", ENGINE_OURS }, { "--wait", ENGINE_OURS },
+	{ "-u", ENGINE_OURS }, { "--usage", ENGINE_OURS },
+	{ "--kill-on-invalid-dep", ENGINE_OURS },
+	{ "--open-mode", ENGINE_OURS }, { "--parsable", ENGINE_OURS },
+	{ "--test-only", ENGINE_OURS }, { "--wrap", ENGINE_OURS },
+	{ "-H", ENGINE_HOLD }, { "--hold", ENGINE_HOLD },
+	{ "-O", ENGINE_FLAG }, { "--overcommit", ENGINE_FLAG },
+	{ "-s", ENGINE_FLAG }, { "--oversubscribe", ENGINE_FLAG },
+	{ "-v", ENGINE_FLAG }, { "--verbose", ENGINE_FLAG },
+	{ "--contiguous", ENGINE_FLAG }, { "--exclusive", ENGINE_FLAG },
+	{ "--get-user-env", ENGINE_FLAG }, { "--ignore-pbs", ENGINE_FLAG },
+	{ "--nice", ENGINE_FLAG }, { "--no-kill", ENGINE_FLAG },
+	{ "--no-requeue", ENGINE_FLAG }, { "--propagate", ENGINE_FLAG },
+	{ "--reboot", ENGINE_FLAG }, { "--requeue", ENGINE_FLAG },
+	{ "--spread-job", ENGINE_FLAG }, { "--use-min-nodes", ENGINE_FLAG },
+	{ NULL, ENGINE_FLAG },
 };
 
 const struct engine slurm_engine = {
-	.name = "slurm", .submitter = "sbatch", .options = ours,
+	.name = "slurm", .submitter = "sbatch", .options = options,
 	.limits = slurm_limits, .submit = slurm_submit,
 	.cancel = slurm_cancel, .release = slurm_release,
 	.state = slurm_state, .find = slurm_find, .end = slurm_end,

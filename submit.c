@@ -15,6 +15,7 @@
 #include "mr.h"
 
 enum { SWEEPERS = 16, SLOTS = 16, ARRAY = 1000 };
+#define RELEASE_LIMIT ((int64_t)300 * 1000000000)	/* ns */
 
 static const char script[] =
     "#!/bin/sh\n"
@@ -132,24 +133,30 @@ predecessor(const struct plan_options *po)
 
 /* ---- the jobs */
 
-/* Nothing of it stays in the queue. */
+/* Nothing of it stays in the queue; errno says whether it was refused. */
 static _Noreturn void
-give_up(const struct driver *d, const struct queue *q, const char *why)
+give_up(struct driver *d, const struct queue *q, const char *why)
 {
-	int sig = proc_signal();
+	int sig = proc_signal(), err = errno;
 
 	queue_cancel(d->job->jobdir, q);
 	if (sig != 0) {
+		d->undo_dir = false;
 		diag_at_death();
 		proc_end_by(sig < 0 ? -sig : sig);
 	}
-	if (strstr(why, "contact") != NULL || strstr(why, "answer") != NULL)
+	if (err == EAGAIN && q->n > 0) {
+		d->undo_dir = false;
+		die("%s; nothing was run (the same command again takes back "
+		    "what may be in the queue)", why);
+	}
+	if (err == EAGAIN)
 		die("%s; nothing was run", why);
 	refuse("%s; nothing was run", why);
 }
 
 static void
-submit_one(const struct driver *d, struct queue *q, const char *phase,
+submit_one(struct driver *d, struct queue *q, const char *phase,
     uint32_t n, const char *success)
 {
 	const struct jobdir *dir = d->job->jobdir;
@@ -170,17 +177,6 @@ submit_one(const struct driver *d, struct queue *q, const char *phase,
 	q->ids[q->n++] = id;
 }
 
-/* Whether the user wants to release it. */
-static bool
-is_held(const struct plan_options *po)
-{
-	for (size_t i = 0; i < po->nengine_words; i++)
-		if (strcmp(po->engine_words[i], "-H") == 0 ||
-		    strcmp(po->engine_words[i], "--hold") == 0)
-			return true;
-	return false;
-}
-
 /* Whether the engine is there, and what it allows.  Before anything is made
  * for the job. */
 void
@@ -190,9 +186,25 @@ submit_prepare(struct plan_options *po)
 
 	if (po->engine->limits(&po->limits, &why) == 0)
 		return;
-	if (strstr(why, "PATH") != NULL)
+	if (errno == ENOENT)
 		refuse("--on %s: %s", po->engine->name, why);
 	die("--on %s: %s; nothing was run", po->engine->name, why);
+}
+
+/* What is in the queue already need not be taken back because nobody answers
+ * for a moment. */
+static int
+release(const struct engine *e, const char *id, char **why)
+{
+	int64_t until = now_ns() + RELEASE_LIMIT;
+
+	while (e->release(id, why) == -1) {
+		if (errno != EAGAIN || proc_signal() != 0 || now_ns() > until)
+			return -1;
+		free(*why);
+		proc_poll(NULL, 0, 1000000000);
+	}
+	return 0;
 }
 
 /* Submits the job, whose directory is locked, and notes that. */
@@ -206,6 +218,7 @@ submit_job(struct driver *d, struct queue *q)
 	char *why = NULL, *success = NULL;
 
 	*q = (struct queue){ .engine = e, .begun = (uint64_t)time(NULL) };
+	d->undo_dir = d->new_dir;
 	if (d->po->after != NULL)
 		success = predecessor(d->po);
 	q->after = success != NULL;
@@ -224,6 +237,6 @@ submit_job(struct driver *d, struct queue *q)
 	}
 	submit_one(d, q, "verdict", 0, success);
 	queue_write(dir, q);
-	if (!is_held(d->po) && e->release(q->ids[0], &why) == -1)
+	if (!d->po->hold && release(e, q->ids[0], &why) == -1)
 		give_up(d, q, why);
 }
