@@ -98,6 +98,8 @@ look_at_signals(struct driver *d)
 
 	if (sig != 0) {
 		d->ending = 128 + (sig < 0 ? -sig : sig);
+		/* The engine may begin it anew. */
+		d->begun_dir &= !jobplan_ask.element;
 		loop_clean_up();
 		proc_end_by(sig < 0 ? -sig : sig);
 	}

@@ -9,10 +9,13 @@
 
 #include <sys/resource.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include "mr.h"
+
+#define ENDING ((int64_t)1000000000)	/* ns: SIGTERM for all of us */
 
 static struct worker *the_worker;	/* for clean-up at death */
 
@@ -92,12 +95,29 @@ reply_orphaned(void)
 	_exit(EXIT_TROUBLE);
 }
 
+/* A task that was ended by SIGTERM may be but one of all processes here: a
+ * queueing system takes its time back so.  Then it has not failed, and the
+ * driver, which is about to end, must not hear of it. */
+static void
+wait_for_end(const struct worker *w, const struct reply_msg *r)
+{
+	struct pollfd p = { .fd = w->sock, .events = POLLIN };
+	int64_t until = now_ns() + ENDING, left;
+
+	if (r->kind != REPLY_FAILED || !(proc_dying() ||
+	    (r->fail.kind == FAIL_SIGNAL && r->fail.code == SIGTERM)))
+		return;
+	while ((left = until - now_ns()) > 0 && proc_poll(&p, 1, left) <= 0)
+		;
+}
+
 void
 reply_send(struct worker *w, struct reply_msg *r)
 {
 	struct buf b = {0};
 	struct rusage ru;
 
+	wait_for_end(w, r);
 	if (getrusage(RUSAGE_SELF, &ru) == 0)
 		r->peak_kb = (uint64_t)ru.ru_maxrss;
 	r->keys_seen = w->job->keys.seen;
