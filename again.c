@@ -16,9 +16,11 @@ again_run(struct jobdir *dir, char *const *more, size_t n)
 {
 	static char *const ours[] = { (char *)"--job-dir",
 	    (char *)"--detach", (char *)"--progress", (char *)"--verbose" };
-	/* Who only runs tasks, or prints, has nothing to tell. */
-	size_t nours = !opt_among(more, n, "--quiet") ? 2 :
-	    jobplan_ask.kind == ASK_RESUME ? 3 : 4;
+	/* Who only runs tasks, or prints, has nothing to tell; nobody looks
+	 * while an element works. */
+	size_t nours = jobplan_ask.kind == ASK_RESUME ?
+	    2 + (jobplan_ask.element || opt_among(more, n, "--quiet")) :
+	    opt_among(more, n, "--quiet") ? 4 : 2;
 	const struct cmd *run = opt_command("run");
 	struct jobplan p;
 	char **argv;

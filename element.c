@@ -80,6 +80,24 @@ wait_for_lock(struct jobdir *dir)
 	jobdir_unlock(dir);
 }
 
+/* Nothing of the job can be run on this node.  Other elements may be on
+ * others, but the last one is the only one of its kind. */
+static int
+end_astray(struct jobdir *dir, const struct engine_place *place,
+    const char *cwd)
+{
+	if (jobplan_ask.kind == ASK_RESUME) {
+		jobdir_lock(dir);
+		jobdir_begin(dir);
+	}
+	diag_name = "mr";
+	say_errno("on %s there is no %s, which all nodes must share",
+	    place->node != NULL ? place->node : "a node", cwd);
+	if (jobplan_ask.kind == ASK_RESUME)
+		jobdir_end(dir, EXIT_TROUBLE);
+	return EXIT_TROUBLE;
+}
+
 static int
 run(struct jobdir *dir, const struct queue *q)
 {
@@ -94,11 +112,14 @@ run(struct jobdir *dir, const struct queue *q)
 		    (unsigned long long)place.restarts);
 	if (!jobplan_read(dir, &p))
 		refuse("%s: it has no plan", dir->path);
+	if (chdir(p.cwd) == -1)
+		return end_astray(dir, &place, p.cwd);
 	jobplan_ask.element = true;
 	jobplan_ask.share = place.element;
 	jobplan_ask.of = place.elements > 0 ? place.elements : 1;
 	jobplan_ask.node = place.node;
-	more[n++] = xstrdup("--quiet");
+	if (jobplan_ask.kind == ASK_TASKS)
+		more[n++] = xstrdup("--quiet");
 	more[n++] = xasprintf("--jobs=%llu", (unsigned long long)place.cpus);
 	if (!opt_among(p.words, p.nwords, "--buffer-size"))
 		more[n++] = xasprintf("--buffer-size=%llu",

@@ -170,7 +170,7 @@ look_at_signals(struct follow *f, bool cancels)
 	if (sig != 0) {
 		sig = sig < 0 ? -sig : sig;
 		progress_end(&f->bar);
-		if (cancels)
+		if (cancels && sig != SIGHUP)
 			follow_cancel(f->dir, f->q, sig);
 		proc_end_by(sig);
 	}
@@ -184,7 +184,8 @@ look_at_signals(struct follow *f, bool cancels)
 }
 
 /* Returns when there is a verdict; ends the process when there will be none.
- * cancels: a signal that ends mr ends the job. */
+ * cancels: a signal that ends mr ends the job, unless it is only that nobody
+ * is at the terminal any more. */
 void
 follow_job(struct jobdir *dir, const struct queue *q, bool progress,
     bool quiet, bool cancels)
