@@ -73,7 +73,7 @@ check-long: mr tools
 	tests/tools/abreast tests/long
 
 check-slurm: mr
-	bats tests/slurm
+	tests/tools/abreast tests/slurm
 
 fuzz:
 	tests/fuzz/fuzz $(SECONDS:%=-s %)

@@ -33,12 +33,12 @@ start() {
 
 # ends STATUS: what start started ends, with this status.
 ends() {
-	local got=0 tries=0
+	local got=0 tries=0 most=$((20 * ${PATIENCE:-30}))
 
-	while kill -0 "$JOB" 2>/dev/null && [ $((tries += 1)) -le 600 ]; do
+	while kill -0 "$JOB" 2>/dev/null && [ $((tries += 1)) -le "$most" ]; do
 		sleep 0.05
 	done
-	[ "$tries" -le 600 ] || { kill -KILL "$JOB"; echo "it hangs"; }
+	[ "$tries" -le "$most" ] || { kill -KILL "$JOB"; echo "it hangs"; }
 	wait "$JOB" || got=$?
 	[ "$got" -eq "$1" ] || {
 		echo "status $got instead of $1"

@@ -62,12 +62,14 @@ test_processes() {
 	)
 }
 
-# wait_until CMD [ARG]...: until the command succeeds, ten seconds at most.
+# wait_until CMD [ARG]...: until the command succeeds, ten seconds at most, or
+# PATIENCE.
 wait_until() {
 	local tries=0
 
 	until "$@"; do
-		[ $((tries += 1)) -le 200 ] || { echo "waited in vain: $*"; return 1; }
+		[ $((tries += 1)) -le $((20 * ${PATIENCE:-10})) ] ||
+			{ echo "waited in vain: $*"; return 1; }
 		sleep 0.05
 	done
 }
