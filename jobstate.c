@@ -317,7 +317,9 @@ jobstate_begin(struct driver *d)
 	if (p->drawn)
 		job->sample.last = p->last;
 	else if (ask == ASK_TASKS && job->sample.kind == SAMPLE_NUMBER)
-		refuse("%s: the sample is not drawn yet (mr resume)",
+		/* Nor is it drawn here, where another may be about to. */
+		refuse("%s: the sample is not drawn yet, for which all of the "
+		    "input is read: first run the job, or mr resume",
 		    dir->path);
 	take_tasks(d, p, &s);
 	d->was_done = s.nmaps + s.parts;

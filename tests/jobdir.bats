@@ -305,7 +305,7 @@ nothing_ran() {
 	rm gate
 	echo go >gate
 	expect 2 mr task jd map 0
-	says 'the sample is not drawn yet'
+	says 'the sample is not drawn yet, for which all of the input is read: .* mr resume$'
 	expect 0 mr run "${sample[@]}" in
 	mv ../out want
 	expect 0 mr run --job-dir jd "${sample[@]}" in
