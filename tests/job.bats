@@ -201,3 +201,30 @@ make_job() {
 	[ -e precious/file ]
 	expect 2 mr rm jd
 }
+
+@test "what is no job, and no task of it, is refused" {
+	make_job
+	mr "${job[@]}" in >/dev/null 2>&1
+	mkdir -m 700 none
+	for sub in status wait cancel rm resume logs task; do
+		expect 2 mr "$sub"
+		says 'which job directory\?'
+	done
+	for sub in status wait rm resume; do
+		expect 2 mr "$sub" none
+		says 'none: .*it has no plan'
+	done
+	for sub in wait resume; do
+		expect 2 mr "$sub" jd jd
+		says 'only one job directory'
+	done
+	expect 2 mr task jd
+	expect 2 mr task jd 0
+	says 'which task\?'
+	for n in x 1- -1 2-1 1-x 99999999999; do
+		expect 2 mr task jd map -- "$n"
+		says 'no number of a task, nor a range'
+	done
+	expect 0 mr status jd
+	grep -q 'complete$' ../out
+}

@@ -269,6 +269,28 @@ nothing_ran() {
 	[ "$tried" -gt 80 ]
 }
 
+@test "a map that is damaged when some parts have been made of it is refused" {
+	make_job
+	cat >reducer <<-'END'
+		#!/bin/sh
+		cat
+		[ "$MR_TASK" -ne 1 ] || [ -e good ]
+	END
+	expect 123 mr "${job[@]}" -j 1 in
+	ls jd/reduce | grep -q .
+	truncate -s -1 jd/map/000002
+	expect 1 mr "${job[@]}" in
+	says 'a map task.s file is damaged or gone, and parts have been made of it; mr rm'
+	prints_nothing
+	# Of none, it is made again.
+	rm jd/reduce/*
+	: >good
+	: >runs
+	expect 0 mr "${job[@]}" in
+	[ "$(cat runs)" = 'map 2' ]
+	reference in | cmp - ../out
+}
+
 @test "10,000 tasks, and few descriptors" {
 	seq 10000 | awk '{ print $1 % 977 "\t" $1 }' >in
 	reference in >ref

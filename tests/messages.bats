@@ -71,6 +71,17 @@ load failure
 	refused 'is a directory; -O DIR writes parts' mr run -m ': >ran' -o dir in
 }
 
+@test "two files of one name in MR_OUTPUT_DIR, and names of mr's, are failures" {
+	seq 100 >in
+	expect 1 mr run --block-size 100 -m 'echo >"$MR_OUTPUT_DIR/same"' -O out in
+	says '^mr: two tasks left a file same in MR_OUTPUT_DIR$'
+	for name in part-00000 part-x _SUCCESS _; do
+		expect 123 mr run --retries 2 -m "echo >\"\$MR_OUTPUT_DIR/$name\"" -O out in
+		says "failed after 1 attempt: .*: it left a file in MR_OUTPUT_DIR whose name is mr's: $name\$"
+	done
+	[ "$(ls -A)" = in ]
+}
+
 @test "a part whose last line is not ended is followed by others all the same" {
 	seq 100 >in
 	expect 0 mr run --block-size 100 -m 'printf "%s" "$MR_TASK"' in
@@ -80,4 +91,10 @@ load failure
 	cat out/part-* | cmp - whole
 	expect 0 mr run --job-dir jd --block-size 100 -m 'printf "%s" "$MR_TASK"' -O out2 in
 	cat out2/part-* | cmp - whole
+	# Of reduce tasks the very last line stays as it is.
+	seq 300000 >in
+	expect 0 mr run -R 3 -r 'cat >/dev/null; printf "%s" "$MR_TASK"' in
+	printf '0\n1\n2' | cmp - ../out
+	expect 0 mr run -R 3 -r 'cat >/dev/null; printf "%s" "$MR_TASK"' -O out3 in
+	printf '0\n1\n2' | cmp - <(cat out3/part-*)
 }
