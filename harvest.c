@@ -108,7 +108,8 @@ harvest_open(struct worker *w)
 	if (draft_open(&w->draft, dir->fd) == -1)
 		die_errno("%s: cannot make a file", dir->path);
 	w->file = (struct store){ .mem = -1, .disk = w->draft.fd,
-	    .dir = dir->path, .synced = UINT64_MAX };
+	    .dir = dir->path, .synced = UINT64_MAX,
+	    .cure = "with more room the same command goes on" };
 }
 
 /* The tasks that waited are committed. */

@@ -122,16 +122,21 @@ loop_output_died(const struct driver *d)
 static void
 pump(struct driver *d)
 {
+	char left[16];
 	int err;
 
 	if (output_pump(d->out) != -1)
 		return;
 	err = errno;
+	human_bytes(output_waiting(d->out), left, sizeof left);
 	loop_clean_up();
 	if (err == EPIPE && !proc_started_ignored(SIGPIPE))
 		proc_end_by(SIGPIPE);
 	errno = err;
-	loop_output_died(d);
+	die_errno("%s: writing the output, of which %s at least are "
+	    "missing",
+	    d->job->out == OUT_STDOUT ? "standard output" : d->job->outpath,
+	    left);
 }
 
 /* Waits for something and deals with it. */

@@ -815,7 +815,7 @@ struct store {
 	const char *dir;
 	/* A file that a task has committed, read and not written: */
 	char *path;		/* NULL: none */
-	const char *cure;	/* when it is damaged */
+	const char *cure;	/* when it is damaged, or there is no room */
 	uint32_t *sums;		/* of each SUM_EVERY bytes up to disklen */
 	unsigned char *checked;	/* a bit each: it was right */
 };

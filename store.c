@@ -173,9 +173,11 @@ store_append(struct store *s, struct place *at, const void *data, size_t len)
 		if (!at->disk && (errno == ENOSPC || errno == ENOMEM))
 			die_errno("temporary data in memory (a smaller -S "
 			    "puts it into %s)", s->dir);
-		die_errno("%s: writing temporary data, %s of this worker's so "
-		    "far (-T DIR chooses another directory)", s->dir,
-		    human_bytes(off, all, sizeof all));
+		die_errno("%s: writing %s, %s of this worker's so far (%s)",
+		    s->dir, s->cure != NULL ? "what a task has made" :
+		    "temporary data", human_bytes(off + len, all, sizeof all),
+		    s->cure != NULL ? s->cure : "-T DIR chooses another "
+		    "directory");
 	}
 	at->len += len;
 	if (at->disk)

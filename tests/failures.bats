@@ -127,6 +127,8 @@ can_inject() {
 		expect 1 mr run --job-dir fs/jd -m cat -r cat in
 		prints_nothing
 		says "fs/jd: .*No space left"
+		says "[0-9.]+[KM] of this worker.s so far .with more room the same command goes on.: No"
+		says_no "-T DIR"
 		rm fs/ballast
 		expect 0 mr run --job-dir fs/jd -m cat -r cat in
 		prints ref'
