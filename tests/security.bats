@@ -228,6 +228,8 @@ END
 		expect 2 mr run -m 'touch ran; cat' --overwrite -O "$d" in
 		says "$d"
 	done
+	expect 2 mr run -m 'touch ran; cat' --overwrite -O foreign/file in
+	says '-O foreign/file: is no directory'
 	test ! -e ran
 	[ "$(cat foreign/file like/part-00000 hidden/.file | sort -u)" = precious ]
 }

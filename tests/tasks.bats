@@ -403,6 +403,24 @@ fails_once='test -e tried || { : >tried; exit 1; }'
 	says 'bad interpreter'
 }
 
+@test "a script without a #! line, or with a carriage return in it, is told so" {
+	echo a >in
+	echo 'cat; touch ran' >plain
+	printf '#!/bin/sh\r\ntouch ran\r\n' >dos
+	chmod +x plain dos
+	expect 126 mr map ./plain <in
+	says './plain: neither a binary nor a script with a #! line'
+	for c in 'map ./dos' 'run -m ./dos' 'run -r ./dos'; do
+		# shellcheck disable=SC2086 # several words
+		expect 126 mr $c <in
+		says './dos: its #! line ends with a carriage return'
+	done
+	[ ! -e ran ]
+	# The shell takes the one for a script.
+	expect 0 mr run -m ./plain in
+	prints in
+}
+
 @test "inside a shell string the shell's 126 and 127 are mr's" {
 	echo a >in
 	printf '#!/nonexistent/interpreter\n' >script
