@@ -392,15 +392,16 @@ kill_stray(pid_t pid, void *arg)
 	close(fd);
 }
 
-/* Kills children of the driver that came to it from its tasks. */
+/* Kills children of the driver that came to it from its tasks.  Asks for no
+ * memory: it may be why the driver ends, or all may be done. */
 void
 proc_kill_strays(const char *job_id)
 {
-	char *mark = xasprintf("MR_JOB_ID=%s", job_id);
+	char mark[80];
 
+	snprintf(mark, sizeof mark, "MR_JOB_ID=%s", job_id);
 	for (int round = 0; round < 3; round++)
 		each_child(kill_stray, mark);
-	free(mark);
 }
 
 /* Whether this worker has been told to die. */
