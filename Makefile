@@ -28,7 +28,7 @@ OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o given.o \
        plan.o crew.o output.o agg.o fold.o cell.o tally.o aggspec.o exact.o \
        wide.o num.o progress.o cuts.o stream.o check.o trial.o lines.o \
        unpack.o worker.o redtask.o mergetask.o maptask.o hunt.o made.o \
-       taskcmd.o harvest.o reply.o sorted.o combine.o taskenv.o named.o \
+       taskcmd.o harvest.o pool.o reply.o sorted.o combine.o taskenv.o named.o \
        reader.o perkey.o attempt.o chatter.o feed.o claim.o scratch.o collect.o \
        radix.o replay.o merge.o partcmd.o runio.o feeder.o store.o generate.o \
        sample.o ship.o input.o files.o codec.o ikey.o keyenc.o keyver.o \

@@ -117,6 +117,8 @@ struct collect {
 	unsigned char *in;	/* what was read, when not straight */
 	size_t in_len, in_cap;
 	bool grouping, straight;	/* straight: reads go into the arena */
+	bool joins;		/* a run goes on in the next buffer, if it can: */
+	bool open;		/* it has been begun */
 	bool always, never, at_once, nojoin;	/* MR_DEBUG */
 	bool repetitive;	/* the last raw run had many equal keys */
 	struct slot *table;
@@ -212,6 +214,19 @@ collect_aggregate(struct collect *c, const struct aggspec *agg)
 	c->tallies = agg->tallies && ikey_has_key(&c->shape);
 	c->tally_size = (1 + agg->nslots) * sizeof(int64_t);
 	choose_way(c, c->grouping);
+}
+
+/* Sends what is collected from here on into that store, and as long as it
+ * comes in order, into one run.  Nothing may be held. */
+void
+collect_into(struct collect *c, struct store *store, uint16_t store_id,
+    const char *compress)
+{
+	runw_free(c->writer);
+	c->writer = runw_new(store, store_id, compress, &c->shape.fmt);
+	c->store = store;
+	c->joins = true;
+	c->open = false;
 }
 
 static uint64_t
@@ -606,28 +621,42 @@ ask_parts(struct collect *c, struct entry *e, struct entry *tmp, size_t n)
 	return tmp;
 }
 
+static void
+end_run(struct collect *c, uint32_t first, uint32_t last, bool committed)
+{
+	struct run run;
+
+	runw_end(c->writer, &run);
+	run.first = first;
+	run.last = last;
+	run.seq = c->seq++;
+	c->open = false;
+	c->emit(c->arg, &run, committed);
+}
+
 /* Sorts the entries from number lo up to hi and writes them as a run. */
 static void
 write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
     uint32_t last, bool committed)
 {
 	struct entry *e = entry_at(c, hi - 1), *tmp;
-	size_t n = hi - lo, distinct;
-	struct run run;
+	size_t n = hi - lo, distinct, expect = c->used + c->used / 8;
 
 	tmp = (struct entry *)(void *)(c->arena +
 	    (c->fill + 15) / 16 * 16);
 	e = radix_sort(e, tmp, n, c->arena);
 	if (c->shape.part_cmd != NULL)
 		e = ask_parts(c, e, tmp, n);
-	runw_begin(c->writer, c->used + c->used / 8);
+	if (c->open && !runw_follows(c->writer, entry_key(c->arena, e),
+	    entry_klen(e), expect))
+		end_run(c, first, last, committed);
+	if (!c->open)
+		runw_begin(c->writer, expect);
+	c->open = true;
 	distinct = write_entries(c, e, n);
-	runw_end(c->writer, &run);
-	run.first = first;
-	run.last = last;
-	run.seq = c->seq++;
 	c->repetitive = n >= 4096 && distinct < n / 2;
-	c->emit(c->arg, &run, committed);
+	if (!c->joins)
+		end_run(c, first, last, committed);
 }
 
 /* Empties the arena but for what has been read and not scanned, which moves
@@ -1433,6 +1462,7 @@ collect_rollback(struct collect *c)
 	c->n = c->mark.n;
 	c->in_len = 0;
 	c->added = 0;
+	c->open = false;
 	table_clear(c);
 }
 
@@ -1442,6 +1472,8 @@ collect_flush(struct collect *c)
 {
 	if (c->n > 0)
 		spill(c);
+	if (c->open)
+		end_run(c, c->oldest, c->newest, true);
 }
 
 /* Whether a flush would write a run. */

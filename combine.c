@@ -23,7 +23,6 @@ struct combiner {
 	const struct job *job;
 	unsigned me;
 	int sock;		/* readable: the driver wants us to stop */
-	struct store *store;
 	struct taskenv env;
 	struct collect *sorter;	/* of what the command prints */
 	struct run *runs;	/* that have come out of it, of this call */
@@ -45,28 +44,24 @@ take(void *arg, const struct run *run, bool committed)
 	c->runs[c->n++] = *run;
 }
 
-/* A combiner that sorts in memory bytes, into a store.  sock as in struct
- * combiner. */
+/* A combiner that sorts in memory bytes.  sock as in struct combiner. */
 struct combiner *
-combine_new(const struct job *job, unsigned me, int sock, size_t memory,
-    struct store *store)
+combine_new(const struct job *job, unsigned me, int sock, size_t memory)
 {
 	struct combiner *c = xzalloc(1, sizeof *c);
 
-	*c = (struct combiner){ .job = job, .me = me, .sock = sock,
-	    .store = store };
+	*c = (struct combiner){ .job = job, .me = me, .sock = sock };
 	/* Directories of its own: a map command may be using the task's. */
 	taskenv_begin(&c->env, job, me + job->nworkers);
-	c->sorter = collect_new(&job->shape, c->store, (uint16_t)me, memory,
-	    job->compress, take, c);
+	c->sorter = collect_new(&job->shape, NULL, 0, memory, NULL, take, c);
 	return c;
 }
 
 static void
-forget_runs(struct combiner *c)
+forget_runs(struct combiner *c, const struct store *store)
 {
 	for (size_t i = 0; i < c->n; i++)
-		store_punch(c->store, &c->runs[i].at, c->runs[i].at.off,
+		store_punch(store, &c->runs[i].at, c->runs[i].at.off,
 		    c->runs[i].at.len);
 	c->n = 0;
 }
@@ -77,7 +72,7 @@ run_attempt(struct combiner *c, const struct merge_input *in, size_t n,
     const char *compress, struct attempt *a, struct combining *what)
 {
 	const struct job *job = c->job;
-	struct merge *m = merge_new(in, n, NULL, job->worker_memory / 4,
+	struct merge *m = merge_new(in, n, NULL, job->worker_memory / 8,
 	    compress);
 	struct replay *text = replay_new(m, &job->shape, false);
 	const struct task_name who = { .phase = "combine",
@@ -136,7 +131,7 @@ show_key(const struct combiner *c, struct merge *m, struct buf *key)
  * else *key is one that is not. */
 static bool
 keys_kept(const struct combiner *c, const struct merge_input *in, size_t n,
-    const char *compress, struct buf *key)
+    const char *compress, const struct combining *what, struct buf *key)
 {
 	struct merge_input *out = xzalloc(c->n, sizeof *out);
 	struct run *runs = xzalloc(c->n, sizeof *runs);
@@ -149,12 +144,12 @@ keys_kept(const struct combiner *c, const struct merge_input *in, size_t n,
 	for (size_t i = 0; i < c->n; i++) {
 		runs[i] = c->runs[i];
 		runs[i].at.store = 0;	/* of the one that is given */
-		out[i] = (struct merge_input){ c->store, runs + i, 0,
+		out[i] = (struct merge_input){ what->to, runs + i, 0,
 		    runs[i].data };
 	}
-	before = merge_new(in, n, NULL, c->job->worker_memory / 4, compress);
-	after = merge_new(out, c->n, NULL, c->job->worker_memory / 4,
-	    c->job->compress);
+	before = merge_new(in, n, NULL, c->job->worker_memory / 16, compress);
+	after = merge_new(out, c->n, NULL, c->job->worker_memory / 16,
+	    what->compress);
 	while (kept && merge_group(after)) {
 		q = merge_key(after, &qlen);
 		qlen = ikey_group(shape, q, qlen);
@@ -186,7 +181,7 @@ settle(struct combiner *c, const struct merge_input *in, size_t n,
 	what->out = collect_records(c->sorter);
 	collect_commit(c->sorter);
 	collect_flush(c->sorter);
-	if (!keys_kept(c, in, n, compress, &key)) {
+	if (!keys_kept(c, in, n, compress, what, &key)) {
 		buf_str(&a->fail.text, "a combine command must keep keys; it "
 		    "printed a record with the key ");
 		buf_escaped(&a->fail.text, key.p, key.len < 100 ? key.len :
@@ -212,6 +207,7 @@ combine_runs(struct combiner *c, const struct merge_input *in, size_t n,
 	int64_t paused = c->job->shared->clock.paused, begun = now_ns();
 
 	c->n = 0;
+	collect_into(c->sorter, what->to, what->to_id, what->compress);
 	what->in = what->out = 0;
 	for (what->attempts = 0;; ) {
 		run_attempt(c, in, n, compress, &a, what);
@@ -221,7 +217,7 @@ combine_runs(struct combiner *c, const struct merge_input *in, size_t n,
 		if (a.fail.kind == FAIL_NONE && !a.aborted)
 			break;
 		collect_rollback(c->sorter);
-		forget_runs(c);
+		forget_runs(c, what->to);
 		what->fail = a.fail;
 		what->aborted = a.aborted;
 		if (a.aborted || a.fail.final ||

@@ -22,6 +22,7 @@ enum {
 	ARENA_MOST = 64 * MiB,
 	KEY_LEAST = 7 * MiB,	/* what a built-in reducer may keep of a key */
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
+	FDS_COMBINE = 5,	/* pipes, while a map command waits */
 	FDS_JOBDIR = 10,	/* of them for runs that are read: 2 */
 	FDS_KEPT = 4,		/* and one for each run that is kept */
 };
@@ -99,9 +100,13 @@ crew_new(struct driver *d)
 		least += FDS_JOBDIR;
 		fixed += FDS_JOBDIR;
 	}
+	if (job->combine.argv != NULL) {
+		least += FDS_COMBINE;
+		fixed += FDS_COMBINE;
+	}
 	if (jobs > most)
 		jobs = most > 0 ? most : 1;
-	if (fds < least + (job->combine.argv != NULL))
+	if (fds < least)
 		die("too few file descriptors (ulimit -n %llu): %llu are "
 		    "enough", (unsigned long long)(fds + kept),
 		    (unsigned long long)(least + kept + 2));

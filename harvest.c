@@ -42,9 +42,12 @@ harvest_combine(struct worker *w, const struct merge_input *in, size_t n,
 	reply_orphaned();
 }
 
-static void
-keep_run(struct worker *w, const struct run *run, bool committed)
+/* The collector has written a run, or the combiner has. */
+void
+harvest_run(void *arg, const struct run *run, bool committed)
 {
+	struct worker *w = arg;
+
 	if (committed && w->job->jobdir == NULL) {
 		reply_run(w, run, true);
 		return;
@@ -55,30 +58,6 @@ keep_run(struct worker *w, const struct run *run, bool committed)
 		    sizeof *w->pending);
 	}
 	w->pending[w->npending++] = *run;
-}
-
-/* The collector has written a run. */
-void
-harvest_run(void *arg, const struct run *run, bool committed)
-{
-	struct worker *w = arg;
-	struct merge_input in = { &w->uncombined, run, 0, run->data };
-	struct combining what = { .amid = w->mapping,
-	    .outer = w->map_attempt };
-
-	if (w->combiner == NULL) {
-		keep_run(w, run, committed);
-		return;
-	}
-	harvest_combine(w, &in, 1, NULL, &what);
-	/* Tasks are kept when the driver knows all of their runs. */
-	for (size_t i = 0; i < what.n; i++)
-		if (committed && i + 1 < what.n &&
-		    w->job->jobdir == NULL)
-			reply_run(w, what.runs + i, false);
-		else
-			keep_run(w, what.runs + i, committed);
-	store_empty(&w->uncombined);
 }
 
 /* What the driver knows of the plan by now. */

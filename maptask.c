@@ -237,6 +237,7 @@ settle_collected(struct worker *w, const struct task_msg *t, bool ok)
 {
 	if (!ok) {
 		collect_rollback(w->collect);
+		pool_settle(w, false);
 		for (size_t i = 0; i < w->npending; i++)
 			store_punch(w->out, &w->pending[i].at,
 			    w->pending[i].at.off, w->pending[i].at.len);
@@ -247,10 +248,11 @@ settle_collected(struct worker *w, const struct task_msg *t, bool ok)
 		reply_run(w, w->pending + i, false);
 	if (w->job->jobdir == NULL)
 		w->npending = 0;
+	pool_settle(w, true);
 	collect_commit(w->collect);
 	w->newest = t->task;
 	if (t->split.stream || w->job->jobdir != NULL)
-		collect_flush(w->collect);
+		pool_flush(w);
 }
 
 /* Shows the reader of sorted input the record before its first. */
@@ -354,7 +356,7 @@ settle(struct worker *w, const struct task_msg *t, bool ok,
 	if (w->job->kind == JOB_SORT) {
 		reply->records = collect_records(w->collect);
 		settle_collected(w, t, ok);
-		reply->held = collect_holds(w->collect);
+		reply->held = pool_holds(w);
 	} else if (ok) {
 		store_keep(w->out, part);
 		reply->part = *part;
@@ -372,8 +374,8 @@ maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 
 	harvest_before(w, t);
 	harvest_open(w);
-	if (sorts && collect_holds(w->collect) && t->task != w->newest + 1)
-		collect_flush(w->collect);
+	if (sorts && pool_holds(w) && t->task != w->newest + 1)
+		pool_flush(w);
 	ok = open_input(w, t, &r, payload, &reply);
 	if (sorts) {
 		collect_begin(w->collect, t->task, input_name(w->job, t),

@@ -129,7 +129,8 @@ static bool
 combine_to_run(struct worker *w, const struct merge_input *in, size_t n,
     struct run *run)
 {
-	struct combining what = { .outer = NULL };
+	struct combining what = { .to = w->out, .to_id = (uint16_t)w->me,
+	    .compress = w->job->compress };
 	struct merge_input *out;
 
 	harvest_combine(w, in, n, w->job->compress, &what);

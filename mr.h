@@ -880,6 +880,8 @@ void runw_single(struct run_writer *, const unsigned char *key, size_t klen,
     size_t group, size_t shown, const unsigned char *v, size_t vlen, bool noval);
 void runw_big(struct run_writer *, uint64_t vlen, const void *, size_t);
 void runw_more(struct run_writer *, const void *, size_t);
+bool runw_follows(const struct run_writer *, const unsigned char *key, size_t,
+    uint64_t more);
 void runw_end(struct run_writer *, struct run *);
 void runw_free(struct run_writer *);
 
@@ -985,6 +987,8 @@ struct collect *collect_new(const struct shape *, struct store *,
     uint16_t store_id, size_t memory, const char *compress,
     void (*emit)(void *, const struct run *, bool committed), void *arg);
 void collect_aggregate(struct collect *, const struct aggspec *);
+void collect_into(struct collect *, struct store *, uint16_t store_id,
+    const char *compress);
 #define COLLECT_OUTPUT UINT64_MAX	/* at: what a command prints */
 void collect_begin(struct collect *, uint32_t task, const char *input,
     uint64_t at);
@@ -1375,6 +1379,9 @@ int sorted_merge(const struct job *);
 struct combining {		/* one use of the combiner */
 	bool amid;		/* a map task waits; so does its command: */
 	struct attempt *outer;	/* or NULL */
+	struct store *to;	/* where it goes, */
+	uint16_t to_id;		/* as its runs say, */
+	const char *compress;	/* and by which program, or NULL */
 	const struct run *runs;	/* what came out */
 	size_t n;
 	uint64_t in, out;	/* records */
@@ -1384,7 +1391,7 @@ struct combining {		/* one use of the combiner */
 };
 struct combiner;
 struct combiner *combine_new(const struct job *, unsigned worker, int sock,
-    size_t memory, struct store *);
+    size_t memory);
 bool combine_runs(struct combiner *, const struct merge_input *, size_t n,
     const char *compress, struct combining *);
 
@@ -1439,11 +1446,27 @@ struct reply_msg {
 	uint64_t hot_weight;	/* of the heaviest key, which follows too */
 	uint64_t keys_seen;	/* of job->keys */
 	uint64_t combine_in, combine_out;	/* records, since the last */
+	uint64_t spilled;	/* bytes of runs that were not told, the same */
 	uint32_t combine_attempts;	/* the failure is the combiner's, of
 					 * the tasks of run; else 0 */
 	struct failure fail;	/* its text and tail follow */
 	uint64_t skipped;	/* bad records; their lines follow, too */
 	uint32_t textlen, taillen, counterlen, badlen;
+};
+struct pool {			/* runs that wait to be combined */
+	struct store store;
+	struct run *runs;	/* neighbours in the input */
+	size_t cap;
+	struct pool_part {
+		size_t n;	/* of them, of which so many */
+		size_t raw;	/* come from the collector, and the first */
+		size_t made;	/* have come out of the combiner together */
+	} done, rest;		/* rest: of the attempt that is under way */
+	uint64_t bytes;		/* of all of them */
+	unsigned raw_left;	/* of 16 bytes so many were left by combining
+				 * them the last time; */
+	unsigned more_left;	/* by combining them with what was made of
+				 * others */
 };
 struct worker {
 	struct job *job;
@@ -1457,10 +1480,10 @@ struct worker {
 	int64_t begun;		/* the present task */
 	struct collect *collect;
 	struct combiner *combiner;	/* NULL: none */
-	struct store uncombined;	/* of the collector's run, before it */
+	struct pool pool;	/* of what is collected for it */
 	bool mapping;		/* amid a map task; that runs a command: */
 	struct attempt *map_attempt;	/* or NULL */
-	uint64_t combine_in, combine_out;	/* to be told */
+	uint64_t combine_in, combine_out, spilled;	/* to be told */
 	uint32_t newest;	/* the last task in the collector */
 	struct run *pending;	/* runs of the attempt that is under way */
 	size_t npending, cap_pending;
@@ -1490,6 +1513,12 @@ void harvest_before(struct worker *, const struct task_msg *);
 void harvest_open(struct worker *);
 void harvest_commit(struct worker *, const struct task_msg *, bool ok,
     struct reply_msg *);
+
+/* ------------------------------------------------------------ pool.c */
+void pool_begin(struct worker *);
+void pool_settle(struct worker *, bool ok);
+void pool_flush(struct worker *);
+bool pool_holds(const struct worker *);
 
 /* --------------------------------------------------------- taskcmd.c */
 struct task_name taskcmd_name(const struct worker *, const struct task_msg *);

@@ -449,6 +449,7 @@ outcome_take(struct driver *d, unsigned who)
 	}
 	d->combine_in += r.combine_in;
 	d->combine_out += r.combine_out;
+	d->spilled += r.spilled;
 	switch (r.kind) {
 	case REPLY_RUN:
 		note_place(d, &r.run.at);

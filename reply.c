@@ -137,7 +137,8 @@ reply_send(struct worker *w, struct reply_msg *r)
 	r->payload = (uint32_t)b.len;
 	r->combine_in = w->combine_in;
 	r->combine_out = w->combine_out;
-	w->combine_in = w->combine_out = 0;
+	r->spilled = w->spilled;
+	w->combine_in = w->combine_out = w->spilled = 0;
 	if (message_send(w->sock, r, sizeof *r, b.p, b.len) == -1) {
 		if (errno != EPIPE)
 			die_errno("talking to the driver");

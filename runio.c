@@ -481,6 +481,18 @@ runw_more(struct run_writer *w, const void *p, size_t len)
 	w->big_left -= len;
 }
 
+/* Whether the run may go on with a group of that key and about more bytes:
+ * it is above all before it, and in memory there is room. */
+bool
+runw_follows(const struct run_writer *w, const unsigned char *key, size_t klen,
+    uint64_t more)
+{
+	uint64_t end = w->run.at.off + w->run.at.len + w->out.len + more;
+
+	return (w->run.at.disk || end <= w->store->memmax) &&
+	    key_compare(w->key.p, w->key.len, key, klen) < 0;
+}
+
 /* Completes the run, which stays in the store, and describes it. */
 void
 runw_end(struct run_writer *w, struct run *run)

@@ -32,28 +32,13 @@ do_flush(struct worker *w)
 	struct reply_msg reply = { .kind = REPLY_FLUSHED };
 
 	if (w->collect != NULL) {
-		collect_flush(w->collect);
+		pool_flush(w);
 		collect_free(w->collect);
 		w->collect = NULL;
 	}
 	if (w->job->jobdir != NULL)
 		commit_sync(w->job->jobdir);
 	reply_send(w, &reply);
-}
-
-/* With a combiner the memory is that of two collectors and of the run that
- * goes from the one to the other. */
-static void
-begin_combining(struct worker *w)
-{
-	struct job *job = w->job;
-	size_t most = job->worker_memory / 5 * 2, less = most / 2;
-
-	store_open(&w->uncombined, job->tmpdirs[0], UINT64_MAX);
-	w->combiner = combine_new(job, w->me, w->sock, less < MiB ? MiB :
-	    less, w->out);
-	w->collect = collect_new(&job->shape, &w->uncombined, 0, most < MiB ?
-	    MiB : most, NULL, harvest_run, w);
 }
 
 static void
@@ -72,7 +57,7 @@ worker_begin(struct worker *w)
 	if (w->collect != NULL && job->agg != NULL)
 		collect_aggregate(w->collect, job->agg);
 	if (job->kind == JOB_SORT && job->combine.argv != NULL)
-		begin_combining(w);
+		pool_begin(w);
 }
 
 /* The life of worker number me, which ends when the driver closes sock. */

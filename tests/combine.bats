@@ -108,6 +108,48 @@ combined() {	# combined IN|OUT: records, as -v says
 	[ "$((before / 20))" -ge "$after" ]
 }
 
+@test "what the combiner makes stays in memory and is combined again" {
+	awk 'BEGIN { for (i = 0; i < 300000; i++)
+		print "word" i * 7919 % 10007 "\t" i % 1000 }' >in
+	reference in | sh -c "$sum" >want
+	for combine in '' "$sum"; do
+		expect 0 mr run -v -S 4M -j 1 --block-size 300K \
+			${combine:+--combine "$combine"} -r "$sum" -O out in
+		cat out/part-* | cmp - want
+		sed -n 's/.*"spilled_bytes": \([0-9]*\).*/\1/p' out/_mr/report.json
+		rm -r out
+	done >spilled
+	cat spilled
+	{ read -r before; read -r after; } <spilled
+	[ "$before" -ge 1000000 ]
+	[ "$((before / 20))" -ge "$after" ]
+	# Each buffer holds all of the keys, and nearly all buffers meet.
+	[ "$(combined in)" -gt 310000 ]
+	[ "$(combined out)" -lt 100000 ]
+}
+
+@test "what waits to be combined is of no attempt that failed" {
+	awk 'BEGIN { for (i = 0; i < 60000; i++) print i * 7919 % 9000 "\t" i }' >in
+	reference in | sh -c "$sum" >want
+	join='awk -F "\t" "NR > 1 && \$1 \"\" != k { print k FS s; s = \"\" }
+		{ k = \$1 \"\"; s = s \",\" \$2 } END { if (NR) print k FS s }" | sed "s/	,*/	/"'
+	reference in | sh -c "$join" >joined
+	for words in pool pool,disk pool,switch; do
+		rm -f -- done-*
+		MR_DEBUG=$words expect 0 mr run --retries 1 -j 2 \
+			--block-size 60K -m 'cat; test -e done-$MR_TASK || {
+			: >done-$MR_TASK; exit $((MR_TASK % 3 == 1)); }' \
+			--combine "$sum" -r "$sum" in
+		prints want
+		rm -f -- done-*
+		MR_DEBUG=$words expect 0 mr run --retries 1 -j 2 \
+			--block-size 60K -m 'cat; test -e done-$MR_TASK || {
+			: >done-$MR_TASK; exit $((MR_TASK % 3 == 1)); }' \
+			--combine "$join" -r "$join" in
+		prints joined
+	done
+}
+
 @test "records may be longer than the memory, and end with NUL" {
 	for i in 1 2 3; do
 		head -c 3000000 /dev/zero | tr '\0' "$i"

@@ -151,6 +151,15 @@ load failure
 	prints in
 	expect 0 prlimit --nofile=16 "$MR" reduce -j 4 cat <want
 	prints want
+	# A combiner runs while a map command waits: it needs pipes of its own.
+	for n in 19 20 24; do
+		MR_DEBUG=pool expect 0 prlimit --nofile=$n "$MR" run -j 2 -m cat \
+			--combine cat -r cat in
+		prints want
+	done
+	MR_DEBUG=pool expect 1 prlimit --nofile=18 "$MR" run -m cat \
+		--combine cat -r cat in
+	says 'too few file descriptors \(ulimit -n 18\)'
 }
 
 @test "with ever fewer descriptors mr is right or refuses with a message" {

@@ -22,6 +22,7 @@ DEBUG_WORDS = (
     ("disk",),
     ("onerun",),
     ("sortload", "noload"),
+    ("pool",),
 )
 
 
@@ -271,6 +272,7 @@ def make_job(seed, number, big):
     if rng.random() < 0.05 and all(o.how != "fd" for o in job.operands):
         kept = ["--job-dir=state"] in job.options[0]
         job.nofile = rng.choice((26, 32) if kept else (16, 16, 20, 32))
+        job.nofile += 5 * bool(job.combine)
     appended(rng, job)
     return job
 
