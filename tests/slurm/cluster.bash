@@ -100,7 +100,3 @@ job_of() {
 	esac
 }
 
-# runs_on_node JOB: that job, or element of an array, runs.
-runs_on_node() {
-	[ "$(squeue -h -j "$1" -o %T)" = RUNNING ]
-}

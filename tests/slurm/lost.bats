@@ -124,13 +124,27 @@ tamper() {
 	make_job
 	start mr "${job[@]}" --sbatch --hold in
 	tamper '"map-sweep 0") mv "$2/map/000000" hidden; exit 0 ;;
-		map-sweep*) exit 0 ;;'
-	wait_until runs_on_node "$(job_of reduce)_0"
-	mv hidden jd/map/000000
+		map-sweep*) exit 0 ;;
+		"reduce 0") { sleep 2; mv hidden "$2/map/000000"; } & ;;'
 	ends 0
 	prints ref
 	[ "$(grep -c '^map 0 ' runs)" -eq 1 ]
 	run ! grep 'is not committed' jd/engine/[0-9]*
+}
+
+@test "what is damaged after it was committed is not read" {
+	make_job
+	start mr "${job[@]}" --sbatch --hold in
+	tamper '"map-sweep 0") printf X | dd of="$2/map/000003" \
+			bs=1 seek=20 conv=notrunc ;;'
+	ends 1
+	prints_nothing
+	says 'map/000003: it is damaged; without it mr resume runs its task again'
+	wait_until is_gone
+	rm jd/map/000003
+	expect 0 mr "${job[@]}" in
+	prints ref
+	[ "$(grep -c '^map 3 ' runs)" -eq 2 ]
 }
 
 @test "slurmctld killed in the middle, and started with what it had saved" {

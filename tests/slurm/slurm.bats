@@ -44,8 +44,8 @@ same() {
 	END
 	chmod +x count
 	echo heading >heading
+	gzip </dev/null >nothing.gz
 	blocks='--block-size 50K'
-	# The input of one is found to be empty by the maps only.
 	same "$blocks -m cat in" "$blocks -m cat -k 1,1n -r cat in" \
 		"$blocks --agg count in" "$blocks --combine cat -r cat in" \
 		"$blocks -r cat --finish 'head -n 7' in" \
@@ -53,7 +53,9 @@ same() {
 		"$blocks --sample 10% -m cat in" \
 		"$blocks --sample 100 --seed 3 -r cat in" \
 		"$blocks -m cat -L 4 in"
-	same "--header skip -m 'cat; echo end' -r cat heading" \
+	# That nothing.gz holds nothing is found by a map only.
+	same "-m 'cat; echo end' -r cat nothing.gz" \
+		"--header skip -m 'cat; echo end' -r cat heading" \
 		'--range 0:1000 -m cat' '--source ./count -r cat' \
 		"-m 'cat both >&2; cat' --ship in=both -r cat in" \
 		'--names -m "xargs wc -c" in heading' \
@@ -146,6 +148,12 @@ same() {
 	expect 75 mr run --job-dir jd --block-size 10K -R 4 \
 		-m ./mapper -r ./reducer in
 	expect 75 mr rm jd
+	# A terminal that is closed takes the driver only.
+	start mr "${job[@]}" in
+	kill -HUP "$JOB"
+	ends 129
+	expect 0 mr status jd
+	grep -q ': running' ../out
 	rm hold-map
 	expect 0 mr "${job[@]}" in
 	prints ref
