@@ -24,6 +24,7 @@ struct state {			/* of the tasks of a job */
 	bool *bad_maps;		/* committed, and damaged */
 	size_t nmaps, nbad;
 	size_t nparts, parts;	/* there are; committed */
+	uint64_t made;		/* of these, that have been made of something */
 };
 
 /* ---- cut points */
@@ -138,17 +139,19 @@ add_sums(struct driver *d, const struct commit *c)
 	d->map_out += c->stats.out;
 }
 
-/* Whether a part is committed and all of it is as it was written. */
+/* Whether a part is committed and all of it is as it was written.  Adds to
+ * *made if its command has made it, and not that its range is empty. */
 static bool
-is_sound(struct driver *d, bool reduce, uint32_t task)
+is_sound(struct driver *d, uint32_t task, uint64_t *made)
 {
 	struct commit c;
-	int fd = commit_read(d->job->jobdir, reduce, task, &c);
+	int fd = commit_read(d->job->jobdir, true, task, &c);
 	bool sound;
 
 	if (fd < 0)
 		return false;
 	sound = commit_is_sound(fd, &c);
+	*made += sound && (c.stats.in > 0 || c.data > 0 || c.forgone);
 	close(fd);
 	commit_free(&c);
 	return sound;
@@ -193,7 +196,9 @@ look(struct driver *d, const struct jobplan *p, struct state *s)
 		return;
 	s->nparts = d->nparts;
 	for (uint32_t i = 0; i < d->nparts; i++)
-		s->parts += is_sound(d, true, i);
+		s->parts += is_sound(d, i, &s->made);
+	if (s->parts == s->nparts)
+		s->made = s->parts;
 }
 
 /* Damaged maps are run again, if nothing has been made of them. */
@@ -203,10 +208,10 @@ repair_maps(struct driver *d, const struct jobplan *p, const struct state *s)
 	struct jobdir *dir = d->job->jobdir;
 	size_t missing = p->nsplits - s->nmaps;
 
-	if (s->parts > 0 && s->parts < s->nparts && missing > 0)
+	if (s->made > 0 && s->parts < s->nparts && missing > 0)
 		die("%s: a map task's file is damaged or gone, and parts have "
 		    "been made of it; mr rm removes the job", dir->path);
-	if (s->parts > 0)
+	if (s->made > 0)
 		return;
 	for (uint32_t i = 0; i < p->nsplits; i++)
 		if (s->bad_maps[i])
@@ -223,6 +228,7 @@ repair_parts(struct driver *d)
 	int fd = openat(dir->fd, "reduce", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *names = fd == -1 ? NULL : fdopendir(fd);
 	struct dirent *e;
+	uint64_t made = 0;
 
 	if (names == NULL)
 		die_errno("%s/reduce", dir->path);
@@ -230,7 +236,7 @@ repair_parts(struct driver *d)
 		uint64_t n;
 
 		if (e->d_name[0] != '.' && (parse_number(e->d_name, &n) == -1 ||
-		    n >= d->nparts || !is_sound(d, true, (uint32_t)n)) &&
+		    n >= d->nparts || !is_sound(d, (uint32_t)n, &made)) &&
 		    unlinkat(fd, e->d_name, 0) == -1)
 			die_errno("%s/reduce/%s", dir->path, e->d_name);
 	}
@@ -296,7 +302,7 @@ jobstate_begin(struct driver *d)
 	snprintf(job->id, sizeof job->id, "%s", p->id);
 	look(d, p, &s);
 	if (ask == ASK_RUN || ask == ASK_RESUME) {
-		jobplan_compare(d, p, s.maps, s.nmaps > 0, s.parts > 0);
+		jobplan_compare(d, p, s.maps, s.nmaps > 0, s.made > 0);
 		repair_maps(d, p, &s);
 		jobstate_cuts(d);
 		repair_parts(d);

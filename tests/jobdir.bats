@@ -131,12 +131,12 @@ nothing_ran() {
 @test "standard input and pipes are read once and kept" {
 	make_job
 	mkfifo pipe
-	cat <in >pipe &
+	cat <in >pipe 3>&- &
 	expect 0 mr "${job[@]}" pipe - <in
 	cat in in | reference | ./reducer >twice
 	prints twice
 	: >runs
-	cat <in >pipe &
+	cat <in >pipe 3>&- &
 	expect 0 mr "${job[@]}" pipe - </dev/null
 	kill "$!"
 	wait
@@ -222,6 +222,19 @@ nothing_ran() {
 	expect 123 mr run --job-dir j2 --block-size 8K -m 'exit 9' -r ./reducer - <in
 	expect 0 mr run --job-dir j2 --block-size 8K -m ./mapper -r ./reducer - </dev/null
 	prints ref
+}
+
+@test "a part whose range is empty stands in the way of no other reduce command" {
+	make_job
+	sed 's/.*	/same	/' in >one
+	cp one ref
+	expect 123 mr run --job-dir jd -j 2 -R 3 -m ./mapper -r 'cat >/dev/null
+		until ls jd/reduce/* >/dev/null 2>&1; do sleep 0.02; done
+		exit 9' one
+	: >runs
+	expect 0 mr run --job-dir jd -R 3 -m ./mapper -r cat one
+	prints ref
+	nothing_ran
 }
 
 @test "two drivers in one directory: one works, the other is sent away" {
