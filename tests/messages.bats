@@ -59,7 +59,7 @@ load failure
 	seq 1000 >in
 	reference in >ref
 	mkfifo pipe
-	cat pipe >got &
+	cat pipe >got 3>&- &
 	expect 0 mr run -r cat -o pipe in
 	wait "$!"
 	cmp got ref

@@ -85,8 +85,8 @@ for name, path in zip(sys.argv[1::2], sys.argv[2::2]):
 @test "pipes and files without a size are records, too" {
 	: >empty
 	mkfifo fifo none
-	printf 'a\tb\n' >fifo &
-	: >none &
+	printf 'a\tb\n' >fifo 3>&- &
+	: >none 3>&- &
 	expect 0 mr run --whole-file --names --io rawbytes -m cat \
 		empty fifo none empty
 	raw empty '' fifo $'a\tb\n' none '' empty '' | cmp - ../out

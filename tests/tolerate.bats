@@ -305,7 +305,7 @@ assert open("record", "rb").read() == d[i:i+4+3+4+1], d
 	[ "$(grep -c '^in	' ../err)" -eq 3 ]
 	says '^mr: without 3 bad records$'
 	mkfifo fifo
-	cat fifo >got &
+	cat fifo >got 3>&- &
 	expect 3 mr run --skip-bad-records --bad-records fifo -m "$bad" in
 	wait "$!"
 	[ "$(wc -l <got)" -eq 3 ]

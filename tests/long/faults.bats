@@ -196,3 +196,27 @@ faults() {
 			mr "$sub" -j 2 --block-size 200K -i whole cat 3>&-
 	done
 }
+
+@test "mr run, killed while it lists bad records: the list is old or whole" {
+	needs_killat
+	seq 60 >in
+	grep -vx 17 in >ref
+	mkdir aside
+	job=(run --skip-bad-records --bad-records aside/list -j 2 -N 20 -o out
+		-m 'awk "\$0 == 17 { exit 3 } { print }"' in)
+	mr "${job[@]}" || [ $? -eq 3 ]
+	mv aside/list list
+	[ -z "${MR_SOAK:-}" ] && most=12 || most=0
+	for mode in one root all; do
+		junk='ls -A . aside | grep -E "^\.mr-"; ls -A "$TMPDIR"'
+		[ "$mode" != all ] || junk=:
+		"$TOOLS/crash-sweep" -qx -m "$mode" -k "$most" -e write,rename,fork,unlink,openat,mkdir \
+			-p 'rm -rf "${TMPDIR:?}"/* .mr* aside/.mr*; echo old >out; echo old >aside/list' \
+			-i "for f in out:ref aside/list:list; do
+				[ \"\$(cat \${f%:*})\" = old ] || cmp \${f%:*} \${f#*:} || exit 1
+			done; cmp -s out ref || [ \"\$(cat aside/list)\" = old ] || exit 1
+			[ -z \"\$($junk)\" ]" \
+			-r "mr ${job[*]@Q}; [ \$? -eq 3 ]" -c 'cmp out ref && cmp aside/list list' \
+			-l 'ls -A . aside | grep -E "^\.mr-"; ls -A "$TMPDIR"' -- mr "${job[@]}" 3>&-
+	done
+}
