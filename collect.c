@@ -16,20 +16,20 @@
  * brings those of a key together in order of arrival, and the run writer
  * makes one group of them.
  *
- * An attempt begins at a watermark and changes nothing below it: to it, the
- * groups of earlier tasks do not exist (a slot of the table that points
- * below the watermark is free).  So a failed attempt is undone by going back
- * to the watermark, and when the arena is full in the middle of an attempt
- * the entries below and above it become two runs, one committed and one
- * not.  Tasks that follow each other in the input share a buffer and so a
- * run; the worker flushes where they do not.
+ * An attempt begins at a watermark and changes nothing below it: it has
+ * groups of its own for the keys of earlier tasks.  So a failed attempt is
+ * undone by going back to the watermark, and when the arena is full in the
+ * middle of an attempt the entries below and above it become two runs, one
+ * committed and one not.  When an attempt is committed, its groups are added
+ * to those of earlier tasks and what remains of it closes up, if all of it is
+ * of one piece each.  Tasks that follow each other in the input share a buffer
+ * and so a run; the worker flushes where they do not.
  *
  * With a built-in reducer a key has a tally (tally.c) where that is enough,
  * or else a group with cells (cell.c) in place of values; a record without
  * either has its saved cells as its value; and in a run all of a key is one
- * item.  An attempt has tallies of its own for the keys of earlier tasks, and
- * they are added to those when it is committed.  A record that is not right
- * is noted and left out.
+ * item.  Tallies are added at commit, cells are not.  A record that is not
+ * right is noted and left out.
  *
  * Life: collect_new; for each attempt collect_begin, then collect_room and
  * collect_filled as long as there is output, collect_end, and
@@ -65,7 +65,9 @@ struct group {
 	uint32_t first;		/* of the first chunk */
 	uint32_t end, limit;	/* in the last chunk */
 	uint32_t cap;		/* of the last chunk */
-	uint32_t klen, unused;
+	uint32_t klen;
+	uint32_t earlier;	/* offset of the group of earlier tasks that
+				 * this one will be added to, or 0 */
 	unsigned char key[];
 };
 _Static_assert(sizeof(struct group) == GROUP_KEY_AT, "see entry_key");
@@ -95,8 +97,8 @@ struct collect {
 	bool tallies;		/* keys begin with a tally, */
 	size_t tally_size;	/* which has so many bytes */
 	/* Of the present attempt: */
-	size_t added;		/* tallies that belong to earlier ones */
-	bool tallies_alone;	/* there is nothing else */
+	size_t added;		/* tallies, groups that belong to earlier ones */
+	bool movable;		/* all is tallies, and groups of one piece */
 	struct buf saved, complaint;
 	struct store *store;
 	struct run_writer *writer;
@@ -113,7 +115,6 @@ struct collect {
 	bool lost;		/* one has more: all of the attempt is */
 	const char *input;	/* the file that it reads, or NULL */
 	size_t longest;		/* bytes of a record ever, if over NOTED */
-	size_t floor;		/* slots with less are free */
 	unsigned char *in;	/* what was read, when not straight */
 	size_t in_len, in_cap;
 	bool grouping, straight;	/* straight: reads go into the arena */
@@ -162,9 +163,8 @@ static void
 set_mark(struct collect *c, size_t used, size_t n)
 {
 	c->mark = (struct mark){ used, n };
-	c->floor = c->agg == NULL ? used : BOTTOM;
 	c->added = 0;
-	c->tallies_alone = true;
+	c->movable = true;
 }
 
 /* A collector that uses about memory bytes besides those of one long
@@ -307,7 +307,7 @@ table_full(const struct collect *c)
 	    c->slots / 4 * 3);
 }
 
-/* Doubles the table.  Slots below the watermark are left behind. */
+/* Doubles the table. */
 static bool
 table_grow(struct collect *c)
 {
@@ -322,7 +322,7 @@ table_grow(struct collect *c)
 	for (size_t i = 0; i < n; i++) {
 		size_t j = old[i].hash & (c->slots - 1);
 
-		if (old[i].off < c->floor)
+		if (old[i].off == 0)
 			continue;
 		while (c->table[j].off != 0)
 			j = (j + 1) & (c->slots - 1);
@@ -750,8 +750,6 @@ collect_begin(struct collect *c, uint32_t task, const char *input, uint64_t at)
 	if (c->n == 0)
 		c->oldest = task;
 	set_mark(c, c->used, c->n);
-	if (c->agg == NULL)
-		c->taken = 0;
 }
 
 static void
@@ -824,6 +822,7 @@ scan_straight(struct collect *c)
 		    RECORD_BATCH, &used);
 		if (n == 0)
 			break;
+		c->movable = false;
 		for (size_t i = 0; i < n; i++)
 			push(c, r[i].key, r[i].klen,
 			    (uint32_t)(r[i].key - c->arena), 0);
@@ -851,6 +850,7 @@ group_add(struct collect *c, struct group *g, const struct record *r,
 			return false;
 		at = (uint32_t)c->used;
 		c->used += cap;
+		c->movable = false;
 		c->arena[g->end] = 0;
 		memcpy(c->arena + g->end + 1, &at, 4);
 		g->end = at;
@@ -880,15 +880,16 @@ group_new(struct collect *c, struct slot *s, const struct record *r,
 	g = (struct group *)(void *)(c->arena + at);
 	*g = (struct group){ .last = first, .first = first,
 	    .end = first + headlen + r->vlen, .limit = first + need - TAIL,
-	    .cap = need, .klen = r->klen };
+	    .cap = need, .klen = r->klen, .earlier = s->off };
 	if (r->klen > 0)
 		memcpy(g->key, r->key, r->klen);
 	memcpy(c->arena + first, head, headlen);
 	if (r->vlen > 0)
 		memcpy(c->arena + first + headlen, r->val, r->vlen);
 	c->used = first + need;
+	c->taken += s->off == 0;
+	c->added += s->off != 0;
 	*s = (struct slot){ hash, at };
-	c->taken++;
 	push(c, r->key, r->klen, at, ENTRY_GROUP);
 	c->fresh++;
 	return true;
@@ -901,29 +902,29 @@ find_slot(const struct collect *c, uint32_t hash)
 {
 	size_t j = hash & (c->slots - 1);
 
-	while (c->table[j].hash != hash && c->table[j].off >= c->floor)
+	while (c->table[j].hash != hash && c->table[j].off != 0)
 		j = (j + 1) & (c->slots - 1);
 	return j;
 }
 
-/* The group of a record's key, looking from slot *j on; or NULL, and *j is the
- * slot where it would go. */
-static inline struct group *
-find_group(const struct collect *c, const struct record *r, uint32_t hash,
-    size_t *j)
+/* The slot of a record's key, or one where it may go, looking from slot j on;
+ * where there are only groups. */
+static inline struct slot *
+group_slot(const struct collect *c, const struct record *r, uint32_t hash,
+    size_t j)
 {
-	for (;; *j = (*j + 1) & (c->slots - 1)) {
-		const struct slot *s = c->table + *j;
-		struct group *g;
+	for (;; j = (j + 1) & (c->slots - 1)) {
+		struct slot *s = c->table + j;
+		const struct group *g;
 
-		if (s->off == 0 || s->off < c->mark.used)
-			return NULL;
+		if (s->off == 0)
+			return s;
 		if (s->hash != hash)
 			continue;
-		g = (struct group *)(void *)(c->arena + s->off);
+		g = (const struct group *)(const void *)(c->arena + s->off);
 		if (g->klen == r->klen &&
 		    same_bytes(g->key, r->key, r->klen))
-			return g;
+			return s;
 	}
 }
 
@@ -936,6 +937,7 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 	unsigned char head[10];
 	unsigned headlen = 1;
 	struct group *g;
+	struct slot *s;
 
 	if (table_full(c))
 		return false;
@@ -943,9 +945,10 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 		head[0] = (unsigned char)((r->noval ? 0 : r->vlen + 1) << 2 | 1);
 	else
 		headlen = varint_put(head, (uint64_t)(r->vlen + 1) << 2 | 1);
-	g = find_group(c, r, hash, &j);
-	if (g == NULL)
-		return group_new(c, c->table + j, r, hash, head, headlen);
+	s = group_slot(c, r, hash, j);
+	if (s->off < c->mark.used)
+		return group_new(c, s, r, hash, head, headlen);
+	g = (struct group *)(void *)(c->arena + s->off);
 	if (r->vlen <= SHORT && c->arena[g->last] == head[0] &&
 	    same_bytes(c->arena + g->last + 1, r->val, r->vlen) &&
 	    g->repeats < UINT32_MAX - 1) {
@@ -983,8 +986,7 @@ cells_new(struct collect *c, const struct record *r, const struct record *rec)
 	return g;
 }
 
-/* The slot of a record's key, or one where it may go, looking from slot j
- * on. */
+/* The same where there are tallies, too. */
 static struct slot *
 key_slot(const struct collect *c, const struct record *r, uint32_t hash,
     size_t j)
@@ -1068,7 +1070,7 @@ add_to_cells(struct collect *c, struct slot *s, const struct record *r,
 	    &c->complaint);
 	c->used = result == CELLS_ADDED ? h.used : used;
 	if (result == CELLS_ADDED && new) {
-		c->tallies_alone = false;
+		c->movable = false;
 		take_slot(c, s, r, hash, (uint32_t)((unsigned char *)g -
 		    c->arena), ENTRY_GROUP);
 	}
@@ -1117,7 +1119,7 @@ built_record(struct collect *c, const struct record *r)
 		memcpy(c->arena + c->used + 4 + r->klen, r->val, r->vlen);
 	push(c, r->key, r->klen, (uint32_t)c->used + 4, 0);
 	c->used += need;
-	c->tallies_alone = false;
+	c->movable = false;
 	return true;
 }
 
@@ -1369,23 +1371,65 @@ collect_end(struct collect *c)
 	collect_filled(c, 1);
 }
 
-/* Adds an attempt's tally to the one of earlier tasks that it belongs to. */
-static bool
-add_tally(struct collect *c, uint32_t key, struct slot *s)
+/* Adds the values of an attempt's group, which is of one piece, to those of
+ * earlier tasks: counted if they repeat the last one, copied if there is room,
+ * else moved down to the place to and linked. */
+static void
+add_group(struct collect *c, struct group *g, size_t *to)
 {
-	uint32_t earlier = tally_head(c, key)->earlier;
+	struct group *old = (struct group *)(void *)(c->arena + g->earlier);
+	uint32_t len = g->end - g->first, first = (uint32_t)*to;
+	const unsigned char *values = c->arena + g->first;
 
-	if (earlier == 0 || !tally_merge(c->agg, tally_at(c, earlier),
-	    tally_at(c, key)))
-		return false;
-	if (s->off != 0)
-		s->off = earlier | TALLY;
-	return true;
+	if (g->last == g->first) {
+		if (len == old->end - old->last &&
+		    memcmp(c->arena + old->last, values, len) == 0 &&
+		    g->repeats < UINT32_MAX - 1 - old->repeats) {
+			old->repeats += g->repeats + 1;
+			return;
+		}
+		group_settle(c, old);
+		if (old->end <= old->limit && len <= old->limit - old->end) {
+			memcpy(c->arena + old->end, values, len);
+			old->last = old->end;
+			old->end += len;
+			old->repeats = g->repeats;
+			return;
+		}
+	}
+	group_settle(c, old);
+	c->arena[old->end] = 0;
+	memcpy(c->arena + old->end + 1, &first, 4);
+	old->last = g->last - g->first + first;
+	old->end = g->end - g->first + first;
+	old->limit = g->limit - g->first + first;
+	old->cap = g->cap;
+	old->repeats = g->repeats;
+	*to += g->cap;
+	memmove(c->arena + first, values, old->cap);	/* over g */
+}
+
+/* Moves a group of one piece down to the place to; returns where it is
+ * then. */
+static uint32_t
+move_group(struct collect *c, struct group *g, size_t *to)
+{
+	uint32_t at = (uint32_t)(*to + 7) & ~7u;
+	uint32_t by = (uint32_t)((unsigned char *)g - c->arena) - at;
+	size_t size = g->first + g->cap - (at + by);
+
+	g->last -= by;
+	g->first -= by;
+	g->end -= by;
+	g->limit -= by;
+	memmove(c->arena + at, g, size);
+	*to = at + size;
+	return at;
 }
 
 /* Moves a tally down to the even place to; returns where its key is then. */
 static uint32_t
-move_tally(struct collect *c, uint32_t key, size_t *to, struct slot *s)
+move_tally(struct collect *c, uint32_t key, size_t *to)
 {
 	size_t head = c->tally_size + sizeof(struct tally_head);
 	size_t at = (*to + 7) & ~(size_t)7, klen;
@@ -1395,58 +1439,96 @@ move_tally(struct collect *c, uint32_t key, size_t *to, struct slot *s)
 	key = (uint32_t)(at + head);
 	tally_head(c, key)->earlier = 0;
 	*to = (key + klen + 8) & ~(size_t)7;
-	if (s->off != 0)
-		s->off = key | TALLY;
 	return key;
 }
 
-/* Adds the tallies of the attempt to those that the keys had before; what
- * remains closes up. */
+/* Whether an entry of the attempt can be added to one of earlier tasks;
+ * *earlier becomes the offset of that one, or 0. */
+static bool
+is_addable(const struct collect *c, const struct entry *e, uint32_t *earlier)
+{
+	if (c->agg == NULL && e->klen & ENTRY_GROUP)
+		*earlier = ((const struct group *)(const void *)(c->arena +
+		    e->off))->earlier;
+	else if (is_tally(c, e))
+		*earlier = tally_head(c, e->off)->earlier;
+	else
+		return false;
+	return true;
+}
+
+/* Adds an entry of the attempt to that of earlier tasks, which slot s leads to
+ * again then.  What cannot be added moves down to the place to, if that is not
+ * NULL, and *e tells where it is.  Whether the entry has gone. */
+static bool
+add_entry(struct collect *c, struct entry *e, uint32_t earlier, struct slot *s,
+    size_t *to)
+{
+	bool tally = !(e->klen & ENTRY_GROUP), gone = earlier != 0;
+
+	if (gone && tally)
+		gone = tally_merge(c->agg, tally_at(c, earlier),
+		    tally_at(c, e->off));
+	else if (gone)
+		add_group(c, (struct group *)(void *)(c->arena + e->off), to);
+	else if (to != NULL && !tally)
+		e->off = move_group(c, (struct group *)(void *)(c->arena +
+		    e->off), to);
+	if (!gone && tally && to != NULL)
+		e->off = move_tally(c, e->off, to);
+	if (s->off != 0)
+		s->off = (gone ? earlier : e->off) | (tally ? TALLY : 0);
+	return gone;
+}
+
+/* Adds what the attempt has gathered to what the keys had before. */
 static void
-add_tallies(struct collect *c)
+add_attempt(struct collect *c)
 {
 	size_t n = c->mark.n, used = c->mark.used, some;
+	size_t *to = c->movable ? &used : NULL;
 	struct slot *slot[RECORD_BATCH];
+	uint32_t earlier[RECORD_BATCH];
 
-	for (size_t i = c->mark.n; c->added > 0 && i < c->n; i += some) {
+	for (size_t i = c->mark.n; i < c->n; i += some) {
 		some = c->n - i < RECORD_BATCH ? c->n - i : RECORD_BATCH;
 		for (size_t k = 0; k < some; k++) {
 			struct entry *e = entry_at(c, i + k);
 
 			slot[k] = NULL;
-			if (!is_tally(c, e))
+			if (!is_addable(c, e, earlier + k))
 				continue;
-			slot[k] = c->table + (key_hash(c, c->arena + e->off,
-			    e->klen) & (c->slots - 1));
+			slot[k] = c->table + (key_hash(c,
+			    entry_key(c->arena, e), entry_klen(e)) &
+			    (c->slots - 1));
 			__builtin_prefetch(slot[k]);
-			__builtin_prefetch(c->arena +
-			    tally_head(c, e->off)->earlier);
+			__builtin_prefetch(c->arena + earlier[k]);
 		}
 		for (size_t k = 0; k < some; k++) {
 			struct entry e = *entry_at(c, i + k);
 			struct slot *s = slot[k];
+			uint32_t off = e.off |
+			    (e.klen & ENTRY_GROUP ? 0 : TALLY);
 
-			while (s != NULL && s->off != (e.off | TALLY) &&
-			    s->off != 0)
+			while (s != NULL && s->off != off && s->off != 0)
 				s = s + 1 < c->table + c->slots ? s + 1 :
 				    c->table;
-			if (s != NULL && add_tally(c, e.off, s))
-				continue;
-			if (s != NULL && c->tallies_alone)
-				e.off = move_tally(c, e.off, &used, s);
-			*entry_at(c, n++) = e;
+			if (s == NULL ||
+			    !add_entry(c, &e, earlier[k], s, to))
+				*entry_at(c, n++) = e;
 		}
 	}
-	if (c->added > 0)
-		c->n = n;
-	if (c->added > 0 && c->tallies_alone)
+	c->n = n;
+	if (c->movable)
 		c->used = used;
 }
 
 void
 collect_commit(struct collect *c)
 {
-	add_tallies(c);
+	/* It is no gain where values have been gathered in many pieces. */
+	if (c->added > 0 && (c->movable || c->agg != NULL))
+		add_attempt(c);
 	set_mark(c, c->used, c->n);
 	c->newest = c->task;
 	if (c->nojoin)

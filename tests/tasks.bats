@@ -518,6 +518,32 @@ fails_once='test -e tried || { : >tried; exit 1; }'
 	done
 }
 
+@test "the values of a key come together from many tasks, in order" {
+	# A value that repeats, short ones that do not, and longer ones.
+	awk 'BEGIN { for (i = 0; i < 3000; i++)
+		print i * i % 409 "\t" (i % 3 ? i % 3 > 1 ? i % 9 :
+		    sprintf("%0*d", i % 70, i) : 1) }' >varied
+	sed 's/\t.*/\t1/' varied >alike
+	# The same value within each task, another one in the next.
+	awk '{ print NR * 7919 % 9 "\t" int((NR - 1) / 100) }' alike >steps
+	for in in varied alike steps; do
+		reference "$in" >"$in.want"
+		for options in '-m cat' '-m cat -j 1 -S 4M' \
+		    '-m ./flaky --retries 1'; do
+			for debug in group disk,group switch; do
+				cat >flaky <<-'EOF'
+					#!/bin/sh
+					cat && { [ "$MR_TASK" != 7 ] || [ "$MR_ATTEMPT" != 0 ]; }
+				EOF
+				chmod +x flaky
+				# shellcheck disable=SC2086
+				MR_DEBUG=$debug mr run $options -N 100 -r cat "$in" |
+					cmp - "$in.want"
+			done
+		done
+	done
+}
+
 @test "runs are never merged across a task that is tried again" {
 	needs_option --retries
 	random_records 60000 | sed 's/^......../k/; s/^k.*\t/k\t/' >in
