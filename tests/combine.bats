@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # --combine: a reduce command over sorted buffers and merged runs.
-# shellcheck disable=SC2016 # the commands expand their variables themselves
+# shellcheck disable=SC2016,SC2089,SC2090 # commands are expanded by their shell
 load helper
 load failure
 
