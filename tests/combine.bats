@@ -128,6 +128,19 @@ combined() {	# combined IN|OUT: records, as -v says
 	[ "$(combined out)" -lt 100000 ]
 }
 
+@test "runs leave the memory in the order of the input" {
+	awk 'BEGIN { for (i = 0; i < 60000; i++)
+		print i * 7919 % (i < 30000 ? 9000 : 50) "\t" i }' >in
+	reference in >want
+	for words in pool pool,group pool,switch; do
+		for combine in cat "sed '/	.*[05]\$/d'"; do
+			MR_DEBUG=$words expect 0 mr run -j 2 --block-size 70K \
+				-m cat --combine "$combine" -r cat in
+			sh -c "$combine" <want | cmp - ../out
+		done
+	done
+}
+
 @test "what waits to be combined is of no attempt that failed" {
 	awk 'BEGIN { for (i = 0; i < 60000; i++) print i * 7919 % 9000 "\t" i }' >in
 	reference in | sh -c "$sum" >want
