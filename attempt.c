@@ -103,7 +103,7 @@ close_fd(int *fd)
 static void
 unblock(int fd)
 {
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	fcntl(fd, F_SETFL, O_NONBLOCK);		/* a pipe has no other flag */
 }
 
 /* ---- standard output */

@@ -325,12 +325,13 @@ proc_kill_children(void)
 	for (int round = 0; round < 1000; round++) {
 		pid_t got;
 
-		each_child(kill_one, NULL);
 		while ((got = proc_wait(-1, NULL, WNOHANG)) > 0)
 			;
 		if (got == -1 && errno == ECHILD)
-			break;
-		nanosleep(&(struct timespec){ 0, 200000 }, NULL);
+			break;	/* mostly at once: to list them takes longer */
+		each_child(kill_one, NULL);
+		if (round > 0)
+			nanosleep(&(struct timespec){ 0, 200000 }, NULL);
 	}
 	if (task_group != NULL)
 		task_group[GROUP_FEEDER] = 0;
