@@ -2006,6 +2006,7 @@ struct queue {			/* what runs a job in a job directory */
 	uint64_t begun;		/* time(2) of its submission */
 };
 const struct engine *queue_engine(const char *name);
+const char *queue_names(void);
 bool queue_read(const struct jobdir *, struct queue *);
 enum engine_state queue_state(const struct jobdir *, const struct queue *);
 char **queue_options(const struct engine *, const char *text, size_t *n,

@@ -37,6 +37,18 @@ queue_engine(const char *name)
 	return NULL;
 }
 
+/* "slurm", or more of them: for messages. */
+const char *
+queue_names(void)
+{
+	struct buf b = {0};
+
+	for (size_t i = 0; i < sizeof engines / sizeof *engines; i++)
+		buf_printf(&b, "%s%s", i > 0 ? "|" : "", engines[i]->name);
+	buf_put(&b, "", 1);
+	return (const char *)b.p;
+}
+
 /* ---- the file */
 
 void

@@ -181,12 +181,14 @@ setup_engine(struct setup *s)
 	if (on != NULL && on[0] != '\0' && strcmp(on, "local") != 0) {
 		po->engine = queue_engine(on);
 		if (po->engine == NULL)
-			refuse("--on %s: must be local or slurm", on);
+			refuse("--on %s: must be local or %s", on,
+			    queue_names());
 	}
 	s->on = po->engine != NULL ? po->engine->name : "local";
 	unsetenv("MR_ON");	/* that is not for the tasks */
 	for (size_t i = 0; po->engine == NULL && i < 3; i++)
-		setup_needs(s, options[i].id, options[i].name, "--on slurm");
+		setup_needs(s, options[i].id, options[i].name,
+		    xasprintf("--on %s", queue_names()));
 	if (po->engine == NULL)
 		return;
 	if (po->check)
