@@ -1458,23 +1458,24 @@ is_addable(const struct collect *c, const struct entry *e, uint32_t *earlier)
 }
 
 /* Adds an entry of the attempt to that of earlier tasks, which slot s leads to
- * again then.  What cannot be added moves down to the place to, if that is not
- * NULL, and *e tells where it is.  Whether the entry has gone. */
+ * again then.  What cannot be added moves down to the place to, if it can move,
+ * and *e tells where it is.  Whether the entry has gone. */
 static bool
 add_entry(struct collect *c, struct entry *e, uint32_t earlier, struct slot *s,
     size_t *to)
 {
-	bool tally = !(e->klen & ENTRY_GROUP), gone = earlier != 0;
+	bool tally = !(e->klen & ENTRY_GROUP);
+	bool gone = earlier != 0 && (tally || c->movable);
 
 	if (gone && tally)
 		gone = tally_merge(c->agg, tally_at(c, earlier),
 		    tally_at(c, e->off));
 	else if (gone)
 		add_group(c, (struct group *)(void *)(c->arena + e->off), to);
-	else if (to != NULL && !tally)
+	else if (c->movable && !tally)
 		e->off = move_group(c, (struct group *)(void *)(c->arena +
 		    e->off), to);
-	if (!gone && tally && to != NULL)
+	if (!gone && tally && c->movable)
 		e->off = move_tally(c, e->off, to);
 	if (s->off != 0)
 		s->off = (gone ? earlier : e->off) | (tally ? TALLY : 0);
@@ -1486,8 +1487,7 @@ static void
 add_attempt(struct collect *c)
 {
 	size_t n = c->mark.n, used = c->mark.used, some;
-	size_t *to = c->movable ? &used : NULL;
-	struct slot *slot[RECORD_BATCH];
+	struct slot *slot[RECORD_BATCH] = { NULL };
 	uint32_t earlier[RECORD_BATCH];
 
 	for (size_t i = c->mark.n; i < c->n; i += some) {
@@ -1514,7 +1514,7 @@ add_attempt(struct collect *c)
 				s = s + 1 < c->table + c->slots ? s + 1 :
 				    c->table;
 			if (s == NULL ||
-			    !add_entry(c, &e, earlier[k], s, to))
+			    !add_entry(c, &e, earlier[k], s, &used))
 				*entry_at(c, n++) = e;
 		}
 	}
