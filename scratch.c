@@ -6,7 +6,7 @@
  * workers inherit.  One that nobody has locked was left by a job that was
  * killed whole; whoever comes by with a job of the same place removes it. */
 
-#define _GNU_SOURCE		/* O_DIRECTORY, O_NOFOLLOW, flock */
+#define _GNU_SOURCE		/* O_DIRECTORY, O_NOFOLLOW, flock, syscall */
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <dirent.h>
@@ -18,6 +18,10 @@
 #include <unistd.h>
 
 #include "mr.h"
+
+#if LINUX
+#include <sys/syscall.h>
+#endif
 
 static const char head[] = ".mr-";
 enum { HEAD = sizeof head - 1, TAIL = 6 };
@@ -33,10 +37,53 @@ open_dir(int at, const char *path)
 	return fd;
 }
 
-/* Removes what a directory holds.  Takes fd over. */
+static void empty(int);
+
+/* Removes a name in a directory, with all in it.  Whether it has gone. */
+static bool
+remove_name(int dir, const char *name)
+{
+	int sub;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return false;
+	if (unlinkat(dir, name, 0) == 0)
+		return true;
+	sub = open_dir(dir, name);
+	if (sub != -1)
+		empty(sub);
+	return unlinkat(dir, name, AT_REMOVEDIR) == 0;
+}
+
+/* Removes what a directory holds.  Takes fd over.  It is done without memory
+ * where that can be, since a lack of it may be why the job ends. */
 static void
 empty(int fd)
 {
+#if LINUX
+	struct list {
+		uint64_t ino, off;
+		uint16_t size;
+		unsigned char type;
+		char name[];
+	};
+	_Alignas(struct list) char buf[2 * KiB];
+	bool some;
+	long n;
+
+	do {
+		some = false;
+		lseek(fd, 0, SEEK_SET);
+		while ((n = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0)
+			for (long at = 0; at < n; ) {
+				const struct list *e = (void *)(buf + at);
+
+				some |= remove_name(fd, e->name);
+				at += e->size;
+			}
+	} while (some);
+	close(fd);
+#else
 	DIR *d = fdopendir(fd);
 	struct dirent *e;
 
@@ -44,19 +91,10 @@ empty(int fd)
 		close(fd);
 		return;
 	}
-	while ((e = readdir(d)) != NULL) {
-		int sub;
-
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (unlinkat(fd, e->d_name, 0) == 0)
-			continue;
-		sub = open_dir(fd, e->d_name);
-		if (sub != -1)
-			empty(sub);
-		unlinkat(fd, e->d_name, AT_REMOVEDIR);
-	}
+	while ((e = readdir(d)) != NULL)
+		remove_name(fd, e->d_name);
 	closedir(d);
+#endif
 }
 
 /* Removes a directory and all in it; follows no link.  lock is closed after

@@ -175,7 +175,7 @@ faults() {
 	needs_plain_binary dynamic
 	make_input 60000
 	reference in >ref
-	faults 'malloc mallocs' '1 2 3 4 5 6 7 8 9 10 12 15 20 25 30 40 50 70 100 150 200 300' \
+	faults 'malloc mallocs' '1 2 3 4 5 6 7 8 9 10 12 15 20 25 30 40 50 60 64 66 68 69 70 72 75 100 150 200 300' \
 		mr "${job[@]}" -o out in
 }
 
