@@ -157,8 +157,12 @@ look(struct scan *scan, struct seen *s)
 	cutter_begin(&l.cutter, &scan->job->form, 0);
 	s->sums = xzalloc(scan->nlen, sizeof *s->sums);
 	content_read(scan->job, &s->file, UINT64_MAX, look_at, &l);
-	for (int i = 0; i < KNOWN_POWERS && KNOWN_POWER(i) <= s->end; i++)
-		s->powers[i] = *sum_at(scan, s, KNOWN_POWER(i));
+	for (int i = 0; i < KNOWN_POWERS && KNOWN_POWER(i) <= s->end; i++) {
+		const uint64_t *sum = sum_at(scan, s, KNOWN_POWER(i));
+
+		if (sum != NULL)
+			s->powers[i] = *sum;
+	}
 }
 
 static void

@@ -84,17 +84,20 @@ xstrdup(const char *s)
 	return memcpy(xrealloc(NULL, len, 1), s, len);
 }
 
-/* A name as it is seen from any directory.  The caller's to free. */
 /* The directory that holds what a path names.  The caller's to free. */
 char *
 path_parent(const char *path)
 {
-	char *copy = xstrdup(path), *dir = xstrdup(dirname(copy));
+	size_t len = strlen(path);
+	char *dir = xrealloc(NULL, len + sizeof ".", 1), *p;
 
-	free(copy);
+	memcpy(dir, path, len + 1);
+	p = dirname(dir);	/* in dir, or a constant */
+	memmove(dir, p, strlen(p) + 1);
 	return dir;
 }
 
+/* A name as it is seen from any directory.  The caller's to free. */
 char *
 path_absolute(const char *name)
 {
