@@ -14,6 +14,18 @@ teardown_file() {
 	end_cluster
 }
 
+# Starts a job of four elements, each of which has begun its first task and
+# waits as long as there is hold-map.
+held_elements() {
+	make_job
+	: >hold-map
+	start mr "${job[@]}" --elements 4 in
+	# Tasks 0, 4, 9 and 14 of 19 are the first ones of the elements.
+	for task in 0 4 9 14; do
+		wait_until grep -q "^map $task " runs
+	done
+}
+
 # tamper CASES: a job that is held is released, and what mr would be called
 # for on a node, as "PHASE ELEMENT", may come to something else.
 tamper() {
@@ -78,13 +90,7 @@ tamper() {
 }
 
 @test "elements that are put back into the queue, and what is cancelled of a job" {
-	make_job
-	: >hold-map
-	start mr "${job[@]}" --elements 4 in
-	# Tasks 0, 4, 9 and 14 of 19 are the first ones of the elements.
-	for task in 0 4 9 14; do
-		wait_until grep -q "^map $task " runs
-	done
+	held_elements
 	scontrol requeue "$(job_of map)_0"
 	scancel "$(job_of map)_1"
 	wait_until again map 0
@@ -148,12 +154,7 @@ tamper() {
 }
 
 @test "slurmctld killed in the middle, and started with what it had saved" {
-	make_job
-	: >hold-map
-	start mr "${job[@]}" --elements 4 in
-	for task in 0 4 9 14; do
-		wait_until grep -q "^map $task " runs
-	done
+	held_elements
 	# What it has not saved, within some seconds, is lost.
 	touch now
 	scontrol update jobid="$(job_of verdict)" comment=x
