@@ -52,7 +52,6 @@ enum {
 	JUDGE_AT = 32768,	/* records after which grouping is judged */
 	CHUNK_MOST = 4096,
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
-	SHORT = 30,		/* values up to here have a head of one byte */
 	NOTED = MiB,		/* a record this long may need much memory */
 	SLACK = 16,		/* readable bytes behind every key and value */
 };
@@ -941,7 +940,7 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 
 	if (table_full(c))
 		return false;
-	if (r->vlen <= SHORT)
+	if (r->vlen <= ITEM_SHORT)
 		head[0] = (unsigned char)((r->noval ? 0 : r->vlen + 1) << 2 | 1);
 	else
 		headlen = varint_put(head, (uint64_t)(r->vlen + 1) << 2 | 1);
@@ -949,7 +948,7 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 	if (s->off < c->mark.used)
 		return group_new(c, s, r, hash, head, headlen);
 	g = (struct group *)(void *)(c->arena + s->off);
-	if (r->vlen <= SHORT && c->arena[g->last] == head[0] &&
+	if (r->vlen <= ITEM_SHORT && c->arena[g->last] == head[0] &&
 	    same_bytes(c->arena + g->last + 1, r->val, r->vlen) &&
 	    g->repeats < UINT32_MAX - 1) {
 		g->repeats++;

@@ -16,7 +16,6 @@
 
 #include "mr.h"
 
-
 /* Whether it is not only for some of its tasks. */
 static bool
 asked_whole(void)

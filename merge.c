@@ -25,9 +25,9 @@
 enum {
 	WINDOW_MOST = 1 * MiB,
 	AHEAD = 32,		/* bytes enough for any head of an item */
-	SHORT = 30,		/* values up to here have a head of one byte */
-	SHORT_ITEM = 1 + 2 * 16 + 10,	/* bytes to look at of one of them */
+	SHORT_ITEM = 1 + 2 * 16 + 10,	/* bytes to look at of a short one */
 };
+_Static_assert(ITEM_SHORT <= 2 * 16, "a short value is read so");
 
 struct cursor {
 	const struct store *store;

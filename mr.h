@@ -867,6 +867,7 @@ struct run {
 struct run_writer;
 /* A record that is alone with its key stands as text, if it is short. */
 enum { SINGLE_HEAD = 3, SINGLE_KEY = 127, SINGLE_VALUE = 0x7ffe };
+enum { ITEM_SHORT = 30 };	/* values up to here have a head of one byte */
 struct run_writer *runw_new(struct store *, uint16_t store_id,
     const char *compress, const struct format *);
 void runw_begin(struct run_writer *, uint64_t expect);

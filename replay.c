@@ -14,6 +14,7 @@ enum {
 	NAMED = 100,		/* bytes of a key by which it is named */
 	BATCH = 64,		/* items taken at a time */
 	SLACK = 16,		/* bytes that may be written beyond a record */
+	SHORT = 2 * SLACK,	/* bytes of a key or a value in a batch */
 };
 
 enum stage { STAGE_NONE, STAGE_KEY, STAGE_VALUE, STAGE_END };
@@ -96,7 +97,7 @@ make_key(struct replay *r)
 	if (r->key.len == 0) {
 		p = merge_key(r->m, &len);
 		frame_key(r, p + hidden_bytes(r), len - hidden_bytes(r));
-		buf_reserve(&r->key, 32);	/* to be read by put_batch */
+		buf_reserve(&r->key, SHORT);	/* to be read by put_batch */
 	}
 	if (r->shape.fmt.pairs)
 		store_be32(r->key.p + r->key.len - PAIR_HEAD,
@@ -268,7 +269,7 @@ put_batch(struct replay *r, unsigned char *out, size_t room)
 {
 	size_t klen = r->klen, used = 0, first = r->next;
 
-	if (r->next == r->nbatch || klen > 32 || r->shape.fmt.pairs)
+	if (r->next == r->nbatch || klen > SHORT || r->shape.fmt.pairs)
 		return 0;
 	make_key(r);
 	for (; r->next < r->nbatch; r->next++) {

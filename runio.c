@@ -41,6 +41,13 @@ enum {
 };
 _Static_assert(SINGLE_KEY <= 127 && SINGLE_VALUE < 0x7fff, "fit their head");
 
+struct run_value {		/* of an item */
+	const unsigned char *p;
+	size_t len;
+	uint64_t count;
+	bool noval;
+};
+
 struct run_writer {
 	struct store *store;
 	const char *compress;
@@ -376,18 +383,17 @@ runw_item(struct run_writer *w, const unsigned char *v, size_t len,
 
 /* What the item at p holds; returns where the next one begins. */
 static const unsigned char *
-item_parse(const unsigned char *p, const unsigned char *end, uint64_t *len,
-    bool *noval, uint64_t *count)
+item_parse(const unsigned char *p, const unsigned char *end,
+    struct run_value *v)
 {
 	uint64_t head;
 
 	p += varint_get(p, end, &head);
-	*noval = head >> 2 == 0;
-	*len = *noval ? 0 : (head >> 2) - 1;
-	*count = 1;
-	p += *len;
+	*v = (struct run_value){ .p = p, .noval = head >> 2 == 0, .count = 1 };
+	v->len = v->noval ? 0 : (size_t)(head >> 2) - 1;
+	p += v->len;
 	if (head & 2)
-		p += varint_get(p, end, count);
+		p += varint_get(p, end, &v->count);
 	return p;
 }
 
@@ -396,12 +402,11 @@ static const unsigned char *
 add_encoded(struct run_writer *w, const unsigned char *p,
     const unsigned char *end)
 {
-	uint64_t len, count, head;
-	bool noval;
-	const unsigned char *next = item_parse(p, end, &len, &noval, &count);
+	struct run_value v;
 
-	runw_item(w, p + varint_get(p, end, &head), (size_t)len, noval, count);
-	return next;
+	p = item_parse(p, end, &v);
+	runw_item(w, v.p, v.len, v.noval, v.count);
+	return p;
 }
 
 /* Adds items to the group that are encoded as here, from p on up to end or a
@@ -413,15 +418,14 @@ runw_encoded(struct run_writer *w, const unsigned char *p,
     const unsigned char *end)
 {
 	const unsigned char *from, *next;
-	uint64_t len, count;
-	bool noval;
+	struct run_value v;
 
 	p = add_encoded(w, p, end);
 	if (p == end || *p == 0)
 		return p;
 	settle(w, false);
 	for (from = p;; p = next) {
-		next = item_parse(p, end, &len, &noval, &count);
+		next = item_parse(p, end, &v);
 		if (next == end || *next == 0)
 			break;
 		if (w->written - w->block_at + (uint64_t)(p - from) >=
@@ -430,7 +434,7 @@ runw_encoded(struct run_writer *w, const unsigned char *p,
 			room_for_item(w);
 			from = p;
 		}
-		count_item(w, len, count);
+		count_item(w, v.len, v.count);
 	}
 	put(w, from, (size_t)(p - from));
 	return add_encoded(w, p, end);

@@ -186,11 +186,14 @@ setup_engine(struct setup *s)
 	}
 	s->on = po->engine != NULL ? po->engine->name : "local";
 	unsetenv("MR_ON");	/* that is not for the tasks */
-	for (size_t i = 0; po->engine == NULL && i < 3; i++)
-		setup_needs(s, options[i].id, options[i].name,
-		    xasprintf("--on %s", queue_names()));
-	if (po->engine == NULL)
+	if (po->engine == NULL) {
+		char *lacks = xasprintf("--on %s", queue_names());
+
+		for (size_t i = 0; i < 3; i++)
+			setup_needs(s, options[i].id, options[i].name, lacks);
+		free(lacks);
 		return;
+	}
 	if (po->check)
 		refuse("--on %s has no effect with --check", on);
 	if (po->append)
