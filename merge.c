@@ -11,8 +11,9 @@
  * a value holds.
  *
  * Life: merge_new; merge_group to the next key; merge_item for each of its
- * values, or merge_items for some at a time; merge_piece for the rest of a long one; merge_free.  What an item
- * points to is good until the next call. */
+ * values, or merge_items for some at a time; merge_piece for the rest of a
+ * long one; merge_free.  Where records stand as text, merge_texts takes many of
+ * them, whatever their keys.  What is given is good until the next call. */
 
 #define _GNU_SOURCE		/* MAP_POPULATE */
 #include <sys/mman.h>
@@ -26,6 +27,7 @@ enum {
 	WINDOW_MOST = 1 * MiB,
 	AHEAD = 32,		/* bytes enough for any head of an item */
 	SHORT_ITEM = 1 + 2 * 16 + 10,	/* bytes to look at of a short one */
+	SOON = 256,		/* bytes of a window that are fetched early */
 };
 _Static_assert(ITEM_SHORT <= 2 * 16, "a short value is read so");
 
@@ -47,16 +49,23 @@ struct cursor {
 	struct buf raw;		/* of a packed block */
 };
 
+struct node {
+	uint64_t prefix;	/* of the run's group; UINT64_MAX at its end */
+	uint32_t run;
+};
+
 struct merge {
 	struct cursor *c;
 	size_t n;
-	uint32_t *tree;		/* tree[0] the winner, the rest losers */
+	struct node *tree;	/* tree[0] the winner, the rest losers */
 	struct bounds bounds;
 	uint64_t hi_prefix;	/* of the upper bound */
 	const char *compress;
 	struct buf key;		/* of the group being given */
 	uint64_t prefix;
 	bool in_group;
+	bool taken;		/* the winner's record has been given as text,
+				 * and the winner has not moved on */
 };
 
 static _Noreturn void
@@ -138,20 +147,36 @@ cursor_varint(struct cursor *c)
 	return x;
 }
 
+/* Bytes that a record alone with its key has behind it, without the delimiter,
+ * by its head. */
+static inline size_t
+single_rest(const unsigned char *head)
+{
+	return head[1] | (size_t)(head[2] & 0x7f) << 8;
+}
+
+/* Goes over the only record of a key; returns what it has behind it. */
+static inline size_t
+single_over(struct cursor *c)
+{
+	size_t x = single_rest(c->win + c->at - SINGLE_HEAD);
+
+	c->at += c->klen + x + 1;
+	c->single = c->open = false;
+	return x;
+}
+
 /* The only record of its key: at the window's read position. */
 static void
 single_item(struct cursor *c, struct item *it)
 {
-	const unsigned char *head = c->win + c->at - SINGLE_HEAD;
-	size_t x = head[1] | (size_t)(head[2] & 0x7f) << 8;
+	size_t x = single_over(c);
 
 	it->count = 1;
 	it->noval = x == 0;
 	it->vlen = it->n = it->noval ? 0 : x - 1;
 	it->p = c->key + c->klen + !it->noval;
 	it->text = true;
-	c->at += c->klen + x + 1;
-	c->single = c->open = false;
 }
 
 /* The next item of the group, or false at the group's end. */
@@ -229,8 +254,9 @@ cursor_single(struct merge *m, struct cursor *c)
 	if (c->n - c->at < SINGLE_HEAD)
 		damaged();
 	head = c->win + c->at;
+	__builtin_prefetch(head + SOON);
 	c->klen = head[0] >> 1;
-	len = c->klen + (head[1] | (size_t)(head[2] & 0x7f) << 8) + 1;
+	len = c->klen + single_rest(head) + 1;
 	ensure(m, c, SINGLE_HEAD + len);
 	c->at += SINGLE_HEAD;
 	if (len > c->n - c->at)
@@ -283,7 +309,7 @@ cursor_group(struct merge *m, struct cursor *c)
 		c->done = true;
 }
 
-/* Whether run a's group comes before run b's. */
+/* Whether run a's group comes before run b's, of the same prefix. */
 static bool
 before(const struct merge *m, uint32_t a, uint32_t b)
 {
@@ -292,43 +318,56 @@ before(const struct merge *m, uint32_t a, uint32_t b)
 
 	if (x->done || y->done)
 		return x->done == y->done ? a < b : y->done;
-	if (x->prefix != y->prefix)
-		return x->prefix < y->prefix;
 	c = key_compare(x->key, x->klen, y->key, y->klen);
 	return c != 0 ? c < 0 : a < b;
 }
 
-/* Plays the runs of a subtree and leaves the losers in it. */
-static uint32_t
-tree_build(struct merge *m, size_t node)
+/* The place of a run in the tree. */
+static struct node
+node_of(const struct merge *m, uint32_t run)
 {
-	uint32_t a, b;
+	return (struct node){ m->c[run].done ? UINT64_MAX : m->c[run].prefix,
+	    run };
+}
 
-	if (node >= m->n)
-		return (uint32_t)(node - m->n);
-	a = tree_build(m, 2 * node);
-	b = tree_build(m, 2 * node + 1);
-	if (before(m, a, b)) {
-		m->tree[node] = b;
+static inline bool
+node_before(const struct merge *m, struct node a, struct node b)
+{
+	return a.prefix != b.prefix ? a.prefix < b.prefix :
+	    before(m, a.run, b.run);
+}
+
+/* Plays the runs of a subtree and leaves the losers in it. */
+static struct node
+tree_build(struct merge *m, size_t at)
+{
+	struct node a, b;
+
+	if (at >= m->n)
+		return node_of(m, (uint32_t)(at - m->n));
+	a = tree_build(m, 2 * at);
+	b = tree_build(m, 2 * at + 1);
+	if (node_before(m, a, b)) {
+		m->tree[at] = b;
 		return a;
 	}
-	m->tree[node] = a;
+	m->tree[at] = a;
 	return b;
 }
 
 /* The winner has moved on: plays it against the losers on its way up. */
-static void
+static inline void
 tree_replay(struct merge *m)
 {
-	uint32_t w = m->tree[0];
+	struct node w = node_of(m, m->tree[0].run);
 
-	for (size_t node = (w + m->n) / 2; node >= 1; node /= 2)
-		if (before(m, m->tree[node], w)) {
-			uint32_t t = m->tree[node];
+	for (size_t at = (w.run + m->n) / 2; at >= 1; at /= 2) {
+		struct node x = m->tree[at];
+		bool wins = node_before(m, x, w);
 
-			m->tree[node] = w;
-			w = t;
-		}
+		m->tree[at] = wins ? w : x;
+		w = wins ? x : w;
+	}
 	m->tree[0] = w;
 }
 
@@ -429,7 +468,16 @@ merge_new(const struct merge_input *in, size_t n, const struct bounds *bounds,
 bool
 merge_is_empty(const struct merge *m)
 {
-	return m->n == 0 || m->c[m->tree[0]].done;
+	return m->n == 0 || m->c[m->tree[0].run].done;
+}
+
+/* Lets the winner move on. */
+static void
+move_on(struct merge *m)
+{
+	m->taken = false;
+	cursor_group(m, m->c + m->tree[0].run);
+	tree_replay(m);
 }
 
 /* Moves to the next key, over what is left of this one. */
@@ -441,9 +489,11 @@ merge_group(struct merge *m)
 
 	while (m->in_group)
 		merge_item(m, &it);
+	if (m->taken)
+		move_on(m);
 	if (m->n == 0)
 		return false;
-	c = m->c + m->tree[0];
+	c = m->c + m->tree[0].run;
 	if (c->done)
 		return false;
 	buf_reset(&m->key);
@@ -465,16 +515,15 @@ bool
 merge_item(struct merge *m, struct item *it)
 {
 	while (m->in_group) {
-		struct cursor *c = m->c + m->tree[0];
+		struct cursor *c = m->c + m->tree[0].run;
 		const unsigned char *p;
 
 		while (cursor_piece(m, c, &p) > 0)
 			;
 		if (c->open && cursor_item(m, c, it))
 			return true;
-		cursor_group(m, c);
-		tree_replay(m);
-		c = m->c + m->tree[0];
+		move_on(m);
+		c = m->c + m->tree[0].run;
 		m->in_group = !c->done && c->prefix == m->prefix &&
 		    c->klen == m->key.len && (m->key.len == 0 ||
 		    memcmp(c->key, m->key.p, m->key.len) == 0);
@@ -514,16 +563,75 @@ merge_items(struct merge *m, struct item *v, size_t max)
 
 	if (!merge_item(m, v))
 		return 0;
-	c = m->c + m->tree[0];
+	c = m->c + m->tree[0].run;
 	return c->big_left > 0 || !c->open ? 1 :
 	    1 + cursor_items(c, v + 1, max - 1);
+}
+
+/* Whether the window stays where it is when the next group begins. */
+static inline bool
+stays(const struct cursor *c)
+{
+	const unsigned char *head = c->win + c->at;
+	size_t left = c->n - c->at;
+
+	return c->pos == c->end || (left >= AHEAD && head[0] & 1 && left >=
+	    SINGLE_HEAD + (head[0] >> 1) + single_rest(head) + 1);
+}
+
+/* The records that come next, as long as each is the only one of its key in
+ * its run and short: up to max of them, with room bytes together.  Only before
+ * the first group and after the last value of one; 0: there is none, and
+ * merge_group finds other ones. */
+size_t
+merge_texts(struct merge *m, struct text *v, size_t max, size_t room)
+{
+	size_t n = 0, len;
+
+	if (m->n == 0 || m->in_group)
+		return 0;
+	if (m->taken)
+		move_on(m);
+	while (n < max && !m->taken) {
+		struct cursor *c = m->c + m->tree[0].run;
+
+		if (c->done || !c->single)
+			break;
+		len = c->klen + single_rest(c->win + c->at - SINGLE_HEAD) + 1;
+		if (len > room)
+			break;
+		room -= len;
+		v[n++] = (struct text){ c->prefix, c->key, len, c->klen };
+		single_over(c);
+		m->taken = true;
+		if (stays(c))	/* else what was given would be lost */
+			move_on(m);
+	}
+	return n;
+}
+
+/* The key of what merge_texts would give next, or NULL if that is none. */
+const unsigned char *
+merge_next(struct merge *m, size_t *len)
+{
+	const struct cursor *c;
+
+	if (m->n == 0)
+		return NULL;
+	if (m->taken)
+		move_on(m);
+	c = m->c + m->tree[0].run;
+	if (c->done)
+		return NULL;
+	*len = c->klen;
+	return c->key;
 }
 
 /* More bytes of the last item's value; 0 when it has been given whole. */
 size_t
 merge_piece(struct merge *m, const unsigned char **p)
 {
-	return cursor_piece(m, m->c + m->tree[0], p);
+	return cursor_piece(m, m->c + m->tree[0].run, p);
 }
 
 void

@@ -933,6 +933,13 @@ bool merge_group(struct merge *);
 const unsigned char *merge_key(const struct merge *, size_t *);
 bool merge_item(struct merge *, struct item *);
 size_t merge_items(struct merge *, struct item *, size_t max);
+struct text {			/* a record as it stands */
+	uint64_t prefix;	/* of its key */
+	const unsigned char *p;
+	size_t len, klen;
+};
+size_t merge_texts(struct merge *, struct text *, size_t max, size_t room);
+const unsigned char *merge_next(struct merge *, size_t *);
 size_t merge_piece(struct merge *, const unsigned char **);
 void merge_free(struct merge *);
 

@@ -15,6 +15,7 @@ enum {
 	BATCH = 64,		/* items taken at a time */
 	SLACK = 16,		/* bytes that may be written beyond a record */
 	SHORT = 2 * SLACK,	/* bytes of a key or a value in a batch */
+	TEXTS = 64,		/* records taken as text at a time */
 };
 
 enum stage { STAGE_NONE, STAGE_KEY, STAGE_VALUE, STAGE_END };
@@ -23,6 +24,10 @@ struct replay {
 	struct merge *m;
 	struct shape shape;
 	bool unique, begun;
+	bool texts;		/* records may be taken as text */
+	struct text last;	/* the last one, if p is not NULL: nothing has
+				 * come since */
+	struct buf last_key;	/* what its p points to */
 	size_t klen;		/* of this key as text, with all that frames it */
 	struct buf key;		/* that text, made when it is needed */
 	struct buf group;	/* KEY_DEFS: what says which group it is */
@@ -49,6 +54,7 @@ replay_new(struct merge *m, const struct shape *shape, bool unique)
 	r->m = m;
 	r->shape = *shape;
 	r->unique = unique;
+	r->texts = !unique && shape->key == KEY_PLAIN && !shape->fmt.pairs;
 	return r;
 }
 
@@ -111,24 +117,45 @@ has_groups(const struct shape *s)
 	return s->key == KEY_DEFS ? s->keys->grouped : s->key != KEY_PART_ONLY;
 }
 
+/* Remembers the heaviest key. */
+static void
+name_hot(struct replay *r, const unsigned char *key, size_t len)
+{
+	r->hot = r->weight;
+	buf_reset(&r->hot_key);
+	if (len > 0)
+		buf_put(&r->hot_key, key, len < NAMED ? len : NAMED);
+}
+
 /* A key has ended: remembers it if it is the heaviest. */
 static void
 weigh_key(struct replay *r)
 {
 	size_t head = r->shape.fmt.pairs ? PAIR_HEAD : 0;
 	size_t tail = r->shape.fmt.pairs ? PAIR_HEAD : 1;
-	size_t len;
 
 	if (r->weight > r->hot && has_groups(&r->shape)) {
 		make_key(r);
-		len = r->key.len > 0 ? r->key.len - head - tail : 0;
-		r->hot = r->weight;
-		buf_reset(&r->hot_key);
-		if (len > 0)
-			buf_put(&r->hot_key, r->key.p + head,
-			    len < NAMED ? len : NAMED);
+		name_hot(r, r->key.p + head,
+		    r->key.len > 0 ? r->key.len - head - tail : 0);
 	}
 	r->weight = 0;
+}
+
+/* The same for the key of the last text, before a record with another one. */
+static void
+weigh_text(struct replay *r)
+{
+	if (r->weight > r->hot)
+		name_hot(r, r->last.p, r->last.klen);
+	r->weight = 0;
+}
+
+static bool
+is_last_key(const struct replay *r, const unsigned char *key, size_t len)
+{
+	return len == r->last.klen &&
+	    (len == 0 || memcmp(key, r->last.p, len) == 0);
 }
 
 /* Where the key is not what is sorted by: whether another begins with this
@@ -153,7 +180,9 @@ next_key(struct replay *r)
 	const unsigned char *p;
 	size_t len;
 
-	if (r->shape.key != KEY_DEFS)
+	if (r->last.p != NULL)
+		r->last.p = NULL;	/* weighed, or it is the same key */
+	else if (r->shape.key != KEY_DEFS)
 		weigh_key(r);	/* while it is still there */
 	if (!merge_group(r->m)) {
 		weigh_key(r);
@@ -290,6 +319,55 @@ put_batch(struct replay *r, unsigned char *out, size_t room)
 	return used;
 }
 
+/* Puts out records, each as a whole, and weighs their keys. */
+static void
+copy_texts(struct replay *r, const struct text *v, size_t n,
+    unsigned char *out)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (r->last.p != NULL && (v[i].prefix != r->last.prefix ||
+		    !is_last_key(r, v[i].p, v[i].klen)))
+			weigh_text(r);
+		r->last = v[i];
+		r->weight += v[i].len;
+		memcpy(out, v[i].p, v[i].len);
+		out += v[i].len;
+	}
+	r->records += n;
+	buf_reset(&r->last_key);
+	buf_reserve(&r->last_key, 1);
+	buf_put(&r->last_key, r->last.p, r->last.klen);
+	r->last.p = r->last_key.p;
+}
+
+/* Puts out records that stand as text, if there are such here. */
+static size_t
+put_texts(struct replay *r, unsigned char *out, size_t room)
+{
+	const unsigned char *next;
+	struct text v[TEXTS];
+	size_t n, used = 0, len = 0;
+
+	if (r->next < r->nbatch)
+		return 0;
+	r->next = 0;
+	r->nbatch = merge_items(r->m, r->batch, BATCH);
+	while (r->nbatch == 0 &&
+	    (n = merge_texts(r->m, v, TEXTS, room - used)) > 0) {
+		if (r->last.p == NULL)
+			weigh_key(r);
+		copy_texts(r, v, n, out + used);
+		for (size_t i = 0; i < n; i++)
+			used += v[i].len;
+	}
+	if (r->last.p != NULL) {
+		next = merge_next(r->m, &len);
+		if (next == NULL || !is_last_key(r, next, len))
+			weigh_text(r);
+	}
+	return used;
+}
+
 /* Puts out as much of one long record as fits. */
 static size_t
 put_stages(struct replay *r, unsigned char *out, size_t room)
@@ -341,6 +419,8 @@ replay_fill(struct replay *r, unsigned char *out, size_t cap)
 	while (used < cap) {
 		if (r->left == 0) {
 			used += put_batch(r, out + used, cap - used);
+			if (r->texts)
+				used += put_texts(r, out + used, cap - used);
 			if (!next_item(r))
 				break;
 		}
@@ -388,5 +468,6 @@ replay_free(struct replay *r)
 	buf_free(&r->key);
 	buf_free(&r->group);
 	buf_free(&r->hot_key);
+	buf_free(&r->last_key);
 	free(r);
 }
