@@ -191,7 +191,7 @@ crew_start(struct driver *d, unsigned i)
 	}
 	close(sock[1]);
 	*w = (struct worker_state){ .pid = w->pid, .sock = sock[0],
-	    .task = NO_TASK, .last = -2 };
+	    .task = NO_TASK, .last = -2, .hand = NO_TASK };
 	d->alive++;
 	return true;
 }
@@ -202,7 +202,8 @@ crew_forget(struct driver *d, struct worker_state *w)
 	close(w->sock);
 	free(w->pending);
 	free(w->inputs);
-	*w = (struct worker_state){ .sock = -1, .task = NO_TASK, .last = -2 };
+	*w = (struct worker_state){ .sock = -1, .task = NO_TASK, .last = -2,
+	    .hand = NO_TASK };
 	d->alive--;
 }
 
@@ -289,7 +290,8 @@ crew_idle(struct driver *d)
 	int absent = -1;
 
 	for (unsigned i = 0; i < d->nw; i++) {
-		if (d->w[i].pid > 0 && d->w[i].task == NO_TASK)
+		if (d->w[i].pid > 0 && d->w[i].task == NO_TASK &&
+		    d->w[i].hand == NO_TASK)
 			return (int)i;
 		if (d->w[i].pid == 0 && absent == -1)
 			absent = (int)i;

@@ -118,17 +118,13 @@ loop_output_died(const struct driver *d)
 	die_errno("%s: writing the output", d->job->outpath);
 }
 
-/* Output bytes go out; trouble with them ends the job. */
-static void
-pump(struct driver *d)
+/* Ends the job: some bytes of the output could not be written. */
+static _Noreturn void
+output_failed(struct driver *d, int err, uint64_t missing)
 {
 	char left[16];
-	int err;
 
-	if (output_pump(d->out) != -1)
-		return;
-	err = errno;
-	human_bytes(output_waiting(d->out), left, sizeof left);
+	human_bytes(missing + output_waiting(d->out), left, sizeof left);
 	loop_clean_up();
 	if (err == EPIPE && !proc_started_ignored(SIGPIPE))
 		proc_end_by(SIGPIPE);
@@ -137,6 +133,14 @@ pump(struct driver *d)
 	    "missing",
 	    d->job->out == OUT_STDOUT ? "standard output" : d->job->outpath,
 	    left);
+}
+
+/* Output bytes go out. */
+static void
+pump(struct driver *d)
+{
+	if (output_pump(d->out) == -1)
+		output_failed(d, errno, 0);
 }
 
 /* Waits for something and deals with it. */
@@ -181,6 +185,8 @@ loop_step(struct driver *d)
 	for (unsigned i = 0; i < d->nw; i++)
 		if (p[i].revents != 0 && d->w[i].pid > 0)
 			outcome_take(d, i);
+	if (d->print_error != 0)
+		output_failed(d, d->print_error, d->print_missing);
 	if (p[in].revents != 0 && d->stream != NULL)
 		plan_read(d);
 	if (d->cutting != NULL && !d->failed)

@@ -1278,7 +1278,7 @@ struct shared {
 	struct shared_worker worker[];
 };
 enum task_kind {
-	TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE, TASK_FINISH,
+	TASK_MAP, TASK_FLUSH, TASK_MERGE, TASK_REDUCE, TASK_PRINT, TASK_FINISH,
 	TASK_COUNT,	/* before the maps: how many records a source has */
 	TASK_SAMPLE,	/* before the maps: the smallest lots */
 };
@@ -1413,6 +1413,7 @@ struct part {			/* of the output, before TASK_FINISH */
 	struct place at;
 	bool partial;		/* it lacks a last delimiter that it needs */
 };
+#define HAND_ROOM ((size_t)16 * MiB)	/* of a part in a worker's hand */
 struct task_msg {
 	uint32_t kind, task, attempt;
 	uint32_t payload;	/* bytes that follow: n struct run_range and
@@ -1432,10 +1433,12 @@ struct task_msg {
 	uint32_t nmaps;
 	struct split split;
 	struct place free;	/* of this worker's store: for its output */
+	bool hand;		/* its part may stay in the worker's hand */
 };
 enum reply_kind {
 	REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED,
 	REPLY_KEPT,		/* what was held is committed */
+	REPLY_PRINTED,		/* what was in hand, or part.len bytes of it */
 };
 struct reply_msg {
 	uint32_t kind, task;
@@ -1443,6 +1446,9 @@ struct reply_msg {
 	bool committed;		/* REPLY_RUN: no DONE is waited for */
 	bool partial;		/* the output lacks its last delimiter */
 	bool held;		/* some of it is in this worker's memory only */
+	bool in_hand;		/* all of its output is */
+	int error;		/* REPLY_PRINTED: errno, or 0 */
+	uint64_t missing;	/* and how many bytes were not written */
 	struct run run;		/* REPLY_RUN */
 	struct place part;	/* the task's output, if it has any */
 	struct attempt_stats stats;
@@ -1500,6 +1506,8 @@ struct worker {
 	uint64_t skipped;	/* bad records of the present task, */
 	struct buf bad;		/* and their lines */
 	struct taskenv env;
+	unsigned char *hand;	/* HAND_ROOM bytes for a part, or NULL; */
+	size_t in_hand;		/* so many are of one */
 	struct store made;	/* input that was generated, of one task */
 	struct named named;	/* or files, as pairs */
 };
@@ -1569,6 +1577,7 @@ void mergetask_run(struct worker *, const struct task_msg *,
 
 /* --------------------------------------------------------- redtask.c */
 void redtask_run(struct worker *, const struct task_msg *, struct buf *payload);
+void redtask_print(struct worker *, const struct task_msg *);
 void redtask_forgo(struct worker *, const struct task_msg *);
 void redtask_finish(struct worker *, const struct task_msg *,
     struct buf *payload);
@@ -1678,6 +1687,7 @@ struct output *output_new(struct job *, bool overwrite);
 bool output_made_by(const char *dir, const char *job_id);
 void output_begin(struct output *);
 void output_sign(const struct output *);
+void output_by_hand(struct output *);
 void output_add(struct output *, const struct place *, bool partial);
 bool output_ready(const struct output *);
 void output_take_free(struct output *, uint16_t store, struct place *);
@@ -1727,6 +1737,8 @@ struct task {
 	uint32_t attempts;
 	uint8_t state;
 	bool partial;
+	uint32_t hand;		/* DONE: 1 + the worker that has its part in
+				 * hand; or 0 */
 	struct buf before;	/* sorted input: the record before */
 	bool hunt;		/* bad records are looked for */
 	bool forgo;		/* it is given up, and its output is empty */
@@ -1749,6 +1761,7 @@ struct worker_state {
 	int64_t task;		/* NO_TASK: idle */
 	uint32_t kind;
 	int64_t last;		/* the last map task it was given */
+	int64_t hand;		/* the task whose part it has, or NO_TASK */
 	bool holds;		/* map output in its memory: */
 	uint32_t held_from, held_to;
 	bool flushed;
@@ -1794,6 +1807,10 @@ struct driver {
 	int64_t disorder;	/* the first task out of order, or NO_TASK */
 	uint64_t disorder_record;	/* in it */
 	bool hold;		/* nothing is printed before all is right */
+	bool by_hand;		/* workers may keep their parts and print them; */
+	off_t print_at;		/* where one began to, the last time */
+	int print_error;	/* that failed: errno, */
+	uint64_t print_missing;	/* and how many bytes were not written */
 	struct progress bar;
 	int64_t deadline;
 	int lock;		/* of the scratch directory */
@@ -2050,6 +2067,13 @@ void report_given_up(struct driver *, const struct task *,
 void report_tolerated(const struct driver *);
 void report_summary(const struct driver *);
 void report_write(const struct driver *, FILE *);
+
+/* ------------------------------------------------------------ hand.c */
+bool hand_possible(const struct driver *);
+void hand_took(struct driver *, struct worker_state *, uint32_t task);
+bool hand_lost(struct driver *, struct worker_state *);
+void hand_next(struct driver *);
+bool hand_waits(const struct driver *);
 
 /* --------------------------------------------------------- outcome.c */
 void outcome_fails(struct driver *, int status);

@@ -238,6 +238,8 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 		w->holds = true;
 		w->held_to = r->task;
 		t->state = DONE;
+	} else if (r->in_hand) {
+		hand_took(d, w, r->task);
 	} else {
 		keep_held(d, w, UINT32_MAX);
 		keep_task(d, r->task);
@@ -403,6 +405,7 @@ worker_died(struct driver *d, unsigned who)
 	}
 	r.fail = (struct failure){ .kind = FAIL_LOST,
 	    .code = -WTERMSIG(status), .exit = EXIT_KILLED };
+	hand_lost(d, w);
 	if (w->task != NO_TASK && w->kind != TASK_MERGE &&
 	    w->kind != TASK_FLUSH) {
 		if (d->job->jobdir == NULL || !jobstate_adopt(d, r.task))
@@ -483,6 +486,16 @@ outcome_take(struct driver *d, unsigned who)
 		break;
 	case REPLY_KEPT:
 		keep_held(d, w, UINT32_MAX);
+		break;
+	case REPLY_PRINTED:
+		output_by_hand(d->out);
+		d->print_error = r.error;
+		d->print_missing = r.missing;
+		d->tasks[r.task].hand = 0;
+		w->task = w->hand = NO_TASK;
+		keep_task(d, r.task);
+		d->added++;
+		add_parts(d);
 		break;
 	case REPLY_FLUSHED:
 		keep_held(d, w, UINT32_MAX);

@@ -316,6 +316,13 @@ output_add(struct output *o, const struct place *part, bool partial)
 	o->partial[o->n++] = partial;
 }
 
+/* Some of it has been written by another process. */
+void
+output_by_hand(struct output *o)
+{
+	o->begun = true;
+}
+
 /* Whether there is something to write.  Parts for a directory are written
  * when all are there. */
 bool

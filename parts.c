@@ -15,7 +15,7 @@
 #define TASK_MOST ((uint64_t)128 * MiB)
 #define MERGE_MOST ((uint64_t)16 * MiB)
 
-#define PART_PER_KEY ((uint64_t)4 * KiB)	/* where starting commands counts */
+#define PART_SMALL ((uint64_t)4 * KiB)	/* where starting commands counts */
 
 /* A key at which a part may begin.  How the keys of a block lie between its
  * first and that of the next block is not known: half of it is taken to be at
@@ -172,16 +172,23 @@ cut_by_number(struct driver *d)
 	d->nparts = n;
 }
 
+/* Bytes of records that a part should have at the most. */
+static uint64_t
+part_most(const struct driver *d)
+{
+	if (!d->by_hand)
+		return d->job->reduce.argv == NULL ? MERGE_MOST : TASK_MOST;
+	return debug_word("hand") ? PART_SMALL : HAND_ROOM / 2;
+}
+
 static uint64_t
 parts_by_weight(const struct driver *d)
 {
-	uint64_t parts = d->weight / (d->job->per_key ? PART_PER_KEY :
-	    PART_WEIGHT);
-	uint64_t most = d->weight / (d->job->reduce.argv == NULL ?
-	    MERGE_MOST : TASK_MOST);
-
+	uint64_t most = part_most(d), parts = d->weight / (d->job->per_key ||
+	    most < PART_WEIGHT ? PART_SMALL : PART_WEIGHT);
 	uint64_t width = jobplan_ask.of > d->nw ? jobplan_ask.of : d->nw;
 
+	most = d->weight / most;
 	if (most < 4 * width)
 		most = 4 * width;
 	if (parts > most)
@@ -228,7 +235,7 @@ parts_give(struct driver *d, unsigned who, uint32_t part)
 	struct task_msg msg = { .kind = TASK_REDUCE, .task = part,
 	    .attempt = t->attempts, .ntasks = d->nparts,
 	    .lolen = NO_BOUND, .hilen = NO_BOUND, .split = t->split,
-	    .forgo = t->forgo };
+	    .forgo = t->forgo, .hand = d->by_hand };
 
 	for (size_t i = 0; i < d->nruns; i++) {
 		const struct run_index *ix = d->index + i;

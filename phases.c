@@ -108,7 +108,9 @@ phases_map(struct driver *d)
 static void
 reduce_tasks(struct driver *d)
 {
-	while (!d->failed && (d->unfinished > 0 || outcome_settle(d))) {
+	while (!d->failed && (d->unfinished > 0 || outcome_settle(d) ||
+	    hand_waits(d))) {
+		hand_next(d);
 		hand_out_reduces(d);
 		loop_step(d);
 	}
@@ -224,6 +226,7 @@ phases_reduce(struct driver *d)
 			jobstate_runs(d);
 		if (is_left_to_last(d))
 			return;
+		d->by_hand = hand_possible(d);
 		parts_choose(d);
 	}
 	if (dir != NULL)

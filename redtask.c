@@ -2,6 +2,7 @@
  * through the reduce command, or a built-in reducer, or as it is, and is a
  * part of the output.  And the one task after them all, which finishes. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,20 @@
 
 enum { COPY = 256 * KiB };
 
+/* Makes some of the text of a merge, COPY bytes at the most; 0: at its end. */
+static size_t
+copy_some(struct worker *w, struct replay *text, unsigned char *p,
+    struct reply_msg *reply)
+{
+	size_t n = replay_fill(text, p, COPY);
+
+	harvest_alive(w);
+	reply->stats.in += n;
+	reply->stats.out += n;
+	w->job->shared->worker[w->me].moved += n;
+	return n;
+}
+
 /* The identity as a reducer: the records themselves. */
 static void
 copy_replay(struct worker *w, struct replay *text, struct sink *sink,
@@ -19,14 +34,51 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 	unsigned char *p = xrealloc(NULL, COPY, 1);
 	size_t n;
 
-	while ((n = replay_fill(text, p, COPY)) > 0) {
-		harvest_alive(w);
-		reply->stats.in += n;
-		reply->stats.out += n;
-		w->job->shared->worker[w->me].moved += n;
+	while ((n = copy_some(w, text, p, reply)) > 0)
 		sink_put(sink, p, n);
-	}
 	free(p);
+}
+
+/* The same, but what comes stays in hand if there is room for all of it. */
+static void
+keep_replay(struct worker *w, struct replay *text, struct sink *sink,
+    struct reply_msg *reply)
+{
+	size_t n = 1;
+
+	if (w->hand == NULL)
+		w->hand = xlarge(HAND_ROOM);
+	w->in_hand = 0;
+	while (HAND_ROOM - w->in_hand >= COPY && n > 0) {
+		n = copy_some(w, text, w->hand + w->in_hand, reply);
+		w->in_hand += n;
+	}
+	reply->in_hand = n == 0 && w->in_hand > 0;
+	if (n > 0) {
+		sink_put(sink, w->hand, w->in_hand);
+		copy_replay(w, text, sink, reply);
+	}
+}
+
+/* Writes the part that is in hand to the output: it is its turn. */
+void
+redtask_print(struct worker *w, const struct task_msg *t)
+{
+	struct reply_msg reply = { .kind = REPLY_PRINTED, .task = t->task };
+	ssize_t n;
+
+	for (size_t at = 0; at < w->in_hand; at += (size_t)n) {
+		n = write(STDOUT_FILENO, w->hand + at,
+		    w->in_hand - at < COPY ? w->in_hand - at : COPY);
+		if (n == -1 && errno == EINTR) {
+			n = 0;
+		} else if (n == -1) {
+			reply.error = errno;
+			reply.missing = w->in_hand - at;
+			break;
+		}
+	}
+	reply_send(w, &reply);
 }
 
 /* Puts out what there is of it. */
@@ -199,7 +251,7 @@ redtask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 		ok = taskcmd_close(w, &a, t, &reply);
 		reply.partial = a.stats.partial;
 	} else if (job->reduce.argv == NULL) {
-		copy_replay(w, text, &sink, &reply);
+		(t->hand ? keep_replay : copy_replay)(w, text, &sink, &reply);
 	}
 	reply.records = replay_records(text);
 	reply.hot_weight = replay_hot(text, &w->hot);

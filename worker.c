@@ -109,6 +109,9 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 			else
 				redtask_run(&w, &t, &payload);
 			break;
+		case TASK_PRINT:
+			redtask_print(&w, &t);
+			break;
 		case TASK_FINISH:
 			redtask_finish(&w, &t, &payload);
 			break;

@@ -21,8 +21,8 @@ DEBUG_WORDS = (
     ("nojoin",),
     ("disk",),
     ("onerun",),
-    ("sortload", "noload"),
     ("pool",),
+    ("hand", "nohand"),
 )
 
 
