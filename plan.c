@@ -15,7 +15,10 @@
 
 #include "mr.h"
 
-#define BLOCK_MOST ((uint64_t)64 * MiB)
+/* What a map prints waits for its turn; what is sorted does not, and the fewer
+ * tasks there are the less often their groups are joined. */
+#define BLOCK_MOST_MAP ((uint64_t)64 * MiB)
+#define BLOCK_MOST_SORT ((uint64_t)256 * MiB)
 enum { SMALL = MiB / 2, SMALL_MOST = 10000 };	/* bytes; files */
 enum { MANY_TASKS = 100000, CUTS_MOST = 1000 };
 
@@ -31,12 +34,13 @@ block_least(const struct job *job)
 uint64_t
 plan_block_size(const struct driver *d)
 {
-	uint64_t block;
+	uint64_t most = d->job->kind == JOB_MAP ? BLOCK_MOST_MAP :
+	    BLOCK_MOST_SORT, block;
 
 	if (d->po->block != 0)
 		return d->po->block;
 	block = d->job->input.bytes / (4 * d->po->jobs);
-	return block > BLOCK_MOST ? BLOCK_MOST : block < block_least(d->job) ?
+	return block > most ? most : block < block_least(d->job) ?
 	    block_least(d->job) : block;
 }
 
