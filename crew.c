@@ -19,7 +19,7 @@
 #define STREAM_MOST ((uint64_t)8 * MiB)
 enum {
 	WORKER_LEAST = 4 * MiB,		/* of -S */
-	ARENA_MOST = 64 * MiB,
+	ARENA_MOST = 128 * MiB,
 	KEY_LEAST = 7 * MiB,	/* what a built-in reducer may keep of a key */
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
 	FDS_COMBINE = 5,	/* pipes, while a map command waits */
