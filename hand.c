@@ -42,7 +42,8 @@ hand_took(struct driver *d, struct worker_state *w, uint32_t task)
 	w->hand = task;
 }
 
-/* The part that a worker had in hand is not there any more. */
+/* The part that a worker had in hand is not there any more.  The caller plans
+ * its task again. */
 static void
 lose(struct driver *d, struct worker_state *w)
 {
@@ -54,8 +55,8 @@ lose(struct driver *d, struct worker_state *w)
 }
 
 /* A worker has died.  If it was writing, what it has written goes: the output
- * ends where it did before.  Whether the worker's present task was that. */
-bool
+ * ends where it did before. */
+void
 hand_lost(struct driver *d, struct worker_state *w)
 {
 	bool writing = w->task != NO_TASK && w->kind == TASK_PRINT;
@@ -63,18 +64,17 @@ hand_lost(struct driver *d, struct worker_state *w)
 	off_t at;
 
 	if (w->hand == NO_TASK)
-		return false;
+		return;
 	lose(d, w);
 	if (!writing) {
 		plan_again(d, (uint32_t)w->hand, (uint32_t)w->hand + 1, -1);
-		return false;
+		return;
 	}
 	at = lseek(STDOUT_FILENO, 0, SEEK_CUR);
 	if (fstat(STDOUT_FILENO, &st) == -1 || (at == st.st_size &&
 	    at > d->print_at && ftruncate(STDOUT_FILENO, d->print_at) == -1) ||
 	    lseek(STDOUT_FILENO, d->print_at, SEEK_SET) == -1)
 		die_errno("writing the output");
-	return true;
 }
 
 /* The worker whose part is the next one of the output gets to write it.  If
@@ -93,6 +93,7 @@ hand_next(struct driver *d)
 	    d->w[next->hand - 1].task == NO_TASK) {
 		d->print_at = lseek(STDOUT_FILENO, 0, SEEK_CUR);
 		msg.task = (uint32_t)d->added;
+		output_by_hand(d->out);
 		crew_give(d, next->hand - 1, &msg, NULL);
 	}
 	if (next->state != PENDING)

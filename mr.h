@@ -1438,7 +1438,7 @@ struct task_msg {
 enum reply_kind {
 	REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED,
 	REPLY_KEPT,		/* what was held is committed */
-	REPLY_PRINTED,		/* what was in hand, or part.len bytes of it */
+	REPLY_PRINTED,		/* what was in hand is out, or some of it */
 };
 struct reply_msg {
 	uint32_t kind, task;
@@ -2071,7 +2071,7 @@ void report_write(const struct driver *, FILE *);
 /* ------------------------------------------------------------ hand.c */
 bool hand_possible(const struct driver *);
 void hand_took(struct driver *, struct worker_state *, uint32_t task);
-bool hand_lost(struct driver *, struct worker_state *);
+void hand_lost(struct driver *, struct worker_state *);
 void hand_next(struct driver *);
 bool hand_waits(const struct driver *);
 

@@ -316,7 +316,7 @@ output_add(struct output *o, const struct place *part, bool partial)
 	o->partial[o->n++] = partial;
 }
 
-/* Some of it has been written by another process. */
+/* Some of it is being written by another process. */
 void
 output_by_hand(struct output *o)
 {
