@@ -22,9 +22,9 @@ is_prefix() {
 	MR_DEBUG=hand mr sort -u in >out
 	cut -f 1 want | uniq >keys
 	cut -f 1 out | cmp - keys
-	for c in 'sort -k 1,1r' 'sort -z'; do
-		mr $c <in | cat >want
-		MR_DEBUG=hand mr $c <in >out
+	for option in -k1,1r -z; do
+		mr sort "$option" <in | cat >want
+		MR_DEBUG=hand mr sort "$option" <in >out
 		cmp want out
 	done
 }
@@ -33,11 +33,11 @@ is_prefix() {
 	random_records 2000 >in
 	LC_ALL=C sort -s -t '	' -k 1,1 in >sorted
 	export MR_DEBUG=hand
-	{ echo first; cat sorted; echo then; cat sorted; echo last; } >want
-	{ echo first; mr sort in; echo then; mr sort <in; echo last; } >out
+	{ echo first; cat sorted; echo next; cat sorted; echo last; } >want
+	{ echo first; mr sort in; echo next; mr sort <in; echo last; } >out
 	cmp want out
 	echo first >out
-	{ mr sort in; echo then; mr sort <in; echo last; } >>out
+	{ mr sort in; echo next; mr sort <in; echo last; } >>out
 	cmp want out
 	# What stands behind it stays.
 	{ cat sorted; echo tail; } >want
