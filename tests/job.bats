@@ -228,3 +228,20 @@ make_job() {
 	expect 0 mr status jd
 	grep -q 'complete$' ../out
 }
+
+@test "-v names the keys that have much of the bytes" {
+	awk 'BEGIN {
+		for (i = 0; i < 300; i++)
+			printf "hot\tvalue %06d\nk%05d\tv\n", i * 7919 % 100003, i
+	}' >in
+	for words in nojoin nojoin,nogroup nogroup group; do
+		MR_DEBUG=$words expect 0 mr sort -v -j 2 --block-size 24 in
+		says 'keys with over 10 % of the bytes: hot \(65 %\)$'
+	done
+	# One record has most, and groups stand before and behind it.
+	awk 'BEGIN { printf "a\t1\na\t2\nb\t%030000d\nc\t1\nc\t2\n", 5 }' >in
+	for words in nogroup group; do
+		MR_DEBUG=$words expect 0 mr sort -v in
+		says 'keys with over 10 % of the bytes: b \(99 %\)$'
+	done
+}
