@@ -124,7 +124,7 @@ void
 sink_put(const struct sink *to, const void *p, size_t n)
 {
 	if (to->fd == -1)
-		store_append(to->store, to->place, p, n);
+		store_grow(to->store, to->place, p, n);
 	else if (write_full(to->fd, p, n) == -1)
 		die_errno("%s: writing a part of the output", to->name);
 }

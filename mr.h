@@ -827,6 +827,7 @@ void store_pick(struct store *, uint64_t expect, struct place *);
 void store_reuse(struct store *, uint64_t expect, const struct place *free,
     struct place *);
 void store_append(struct store *, struct place *, const void *, size_t);
+void store_grow(struct store *, struct place *, const void *, size_t);
 void store_keep(struct store *, const struct place *);
 int store_fd(const struct store *, const struct place *);
 void store_check(const struct store *, uint64_t off, uint64_t len);

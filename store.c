@@ -132,7 +132,7 @@ move_range(struct store *s, struct place *at, size_t more)
 		store_append(s, at, b.p, n);
 		done += n;
 	}
-	store_punch(s, &old, old.off, old.room);
+	store_punch(s, &old, old.off, old.room > old.len ? old.room : old.len);
 	buf_free(&b);
 }
 
@@ -182,6 +182,17 @@ store_append(struct store *s, struct place *at, const void *data, size_t len)
 	at->len += len;
 	if (at->disk)
 		pace(s, off + len);
+}
+
+/* Adds bytes to a range that may become any length: it goes on on disk before
+ * it exceeds what is allowed in memory. */
+void
+store_grow(struct store *s, struct place *at, const void *data, size_t len)
+{
+	if (!at->disk && at->room == 0 &&
+	    at->off + at->len + len > s->memmax)
+		move_range(s, at, len);
+	store_append(s, at, data, len);
 }
 
 void

@@ -331,6 +331,17 @@ load failure
 	[ "$(wc -c <sorted)" -eq "$(wc -c <in)" ]
 }
 
+@test "output that is far longer than what was sorted, or read, takes no more memory" {
+	needs_plain_binary
+	yes 'a key	a value' | head -n 8000000 >in
+	echo one >few
+	for c in 'sort in' 'run -r cat in' 'run -m "cat $PWD/in" few'; do
+		needs_memory_cgroup 64M
+		in_cgroup bash -c "mr ${c/ / -S 16M -j 2 } "'>printed 2>../err 3>&-'
+		cmp in printed
+	done
+}
+
 @test "the clock may jump while a task runs with --timeout" {
 	needs_plain_binary dynamic
 	needs_option --timeout
