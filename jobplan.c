@@ -63,9 +63,7 @@ write_plan(const struct jobdir *dir, const struct jobplan *p)
 	seal_number(&b, p->last.off);
 	seal_number(&b, p->last.file);
 	seal_number(&b, p->sorts);
-	seal_number(&b, p->nwords);
-	for (size_t i = 0; i < p->nwords; i++)
-		pack_string(&b, p->words[i]);
+	opt_words_seal(&b, p->words, p->nwords);
 	seal_number(&b, p->nfiles);
 	for (size_t i = 0; i < p->nfiles; i++) {
 		const struct file *f = p->files + i;
@@ -161,10 +159,7 @@ jobplan_read(struct jobdir *dir, struct jobplan *p)
 	p->last.off = unseal_number(&u, UINT64_MAX);
 	p->last.file = (uint32_t)unseal_number(&u, UINT32_MAX);
 	p->sorts = unseal_number(&u, 1) != 0;
-	p->nwords = (size_t)unseal_number(&u, (uint64_t)(u.end - u.p));
-	p->words = xzalloc(p->nwords, sizeof *p->words);
-	for (size_t i = 0; i < p->nwords; i++)
-		p->words[i] = unseal_string(&u);
+	p->words = opt_words_unseal(&u, &p->nwords);
 	unpack_files(&u, dir, p);
 	unpack_splits(&u, p);
 	if (u.bad || u.p != u.end || p->nsplits == 0)

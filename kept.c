@@ -73,9 +73,7 @@ put_manifest(const struct kept *k, const struct jobdir *dir,
 	seal_number(&b, dir->map_key);
 	seal_number(&b, k->next);
 	seal_number(&b, k->nparts);
-	seal_number(&b, k->nwords);
-	for (size_t i = 0; i < k->nwords; i++)
-		seal_bytes(&b, k->words[i], strlen(k->words[i]));
+	opt_words_seal(&b, k->words, k->nwords);
 	seal_number(&b, nruns);
 	for (size_t i = 0; i < nruns; i++)
 		seal_number(&b, runs[i].seq);
@@ -107,10 +105,7 @@ get_manifest(struct kept *k)
 	k->dir.map_key = unseal_number(&u, UINT64_MAX);
 	k->next = (uint32_t)unseal_number(&u, UINT32_MAX);
 	k->nparts = (uint32_t)unseal_number(&u, UINT32_MAX);
-	k->nwords = unpack_count(&u);
-	k->words = xzalloc(k->nwords, sizeof *k->words);
-	for (size_t i = 0; i < k->nwords; i++)
-		k->words[i] = unseal_string(&u);
+	k->words = opt_words_unseal(&u, &k->nwords);
 	k->nruns = unpack_count(&u);
 	k->runs = xzalloc(k->nruns, sizeof *k->runs);
 	for (size_t i = 0; i < k->nruns; i++)

@@ -319,6 +319,8 @@ void opt_diff_begin(struct opt_diff *, const struct cmd *,
     char *const *b, size_t nb);
 bool opt_diff_next(struct opt_diff *);
 void opt_diff_end(struct opt_diff *);
+void opt_words_seal(struct buf *, char *const *words, size_t n);
+char **opt_words_unseal(struct unseal *, size_t *n);
 bool opt_same(const char *word, const char *other);
 bool opt_among(char *const *words, size_t n, const char *word);
 const struct cmd *opt_command(const char *name);

@@ -202,6 +202,30 @@ opt_command(const char *name)
 	return NULL;
 }
 
+/* Packs the words of a command line, which are all --name or --name=value. */
+void
+opt_words_seal(struct buf *b, char *const *words, size_t n)
+{
+	seal_number(b, n);
+	for (size_t i = 0; i < n; i++)
+		seal_bytes(b, words[i], strlen(words[i]));
+}
+
+char **
+opt_words_unseal(struct unseal *u, size_t *n)
+{
+	char **words;
+
+	*n = (size_t)unseal_number(u, (uint64_t)(u->end - u->p));
+	words = xzalloc(*n, sizeof *words);
+	for (size_t i = 0; i < *n; i++) {
+		words[i] = unseal_string(u);
+		if (strncmp(words[i], "--", 2) != 0)
+			u->bad = true;
+	}
+	return words;
+}
+
 /* The flags of an option that is given as --name=value; 0 if there is none
  * of that name. */
 unsigned

@@ -113,6 +113,10 @@ fuzz_seeds(void)
 	}
 	seal(&b, 0, manifest_kind);
 	seed(1, &b);
+	k.words = (char *[]){ "-" };	/* is no option */
+	k.nwords = 1;
+	b = body_of(&k);
+	seed(0, &b);
 }
 
 /* It is not longer than what it was read from.  Returns it as it is now. */
