@@ -20,6 +20,7 @@
 enum {
 	WORKER_LEAST = 4 * MiB,		/* of -S */
 	ARENA_MOST = 128 * MiB,
+	UNPACED_SHARE = 10,	/* of memory: Linux lets so much be dirty */
 	KEY_LEAST = 7 * MiB,	/* what a built-in reducer may keep of a key */
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
 	FDS_COMBINE = 5,	/* pipes, while a map command waits */
@@ -142,6 +143,8 @@ crew_new(struct driver *d)
 		}
 		store_open(job->stores + i, job->tmpdirs[i % job->ntmpdirs],
 		    scarce ? 0 : mem);
+		job->stores[i].unpaced = usable_memory() / UNPACED_SHARE /
+		    (d->nw + (spool > 0));
 	}
 	d->stream_block_size = spool / (3 * d->nw + 1);
 	if (d->stream_block_size > STREAM_MOST)

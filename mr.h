@@ -813,7 +813,9 @@ struct store {
 	int mem, disk;		/* -1: none */
 	uint64_t memlen, memmax;	/* bytes in use and allowed in mem */
 	uint64_t disklen;
-	uint64_t synced;	/* pacing: how far write-back was started */
+	uint64_t unpaced;	/* bytes on disk that the kernel writes when it
+				   likes, or never, if they are soon gone */
+	uint64_t synced;	/* how far write-back was started */
 	const char *dir;
 	/* A file that a task has committed, read and not written: */
 	char *path;		/* NULL: none */

@@ -136,16 +136,18 @@ move_range(struct store *s, struct place *at, size_t more)
 	buf_free(&b);
 }
 
-/* Write-back is started early and finished bytes leave the page cache, so
- * that a spill neither evicts the input nor stalls in one big flush. */
+/* A long spill neither evicts the input nor stalls in one big flush: its
+ * write-back is started early and finished bytes leave the page cache. */
 static void
 pace(struct store *s, uint64_t end)
 {
 #if LINUX
-	while (end - s->synced >= SYNC_EVERY && end > s->synced) {
+	if (s->synced < s->unpaced)
+		s->synced = s->unpaced;
+	while (end > s->synced && end - s->synced >= SYNC_EVERY) {
 		sync_file_range(s->disk, (off_t)s->synced, SYNC_EVERY,
 		    SYNC_FILE_RANGE_WRITE);
-		if (s->synced >= FORGET_BEHIND)
+		if (s->synced >= s->unpaced + FORGET_BEHIND)
 			posix_fadvise(s->disk,
 			    (off_t)(s->synced - FORGET_BEHIND), SYNC_EVERY,
 			    POSIX_FADV_DONTNEED);
@@ -276,13 +278,15 @@ store_empty(struct store *s)
 }
 
 /* Gives back the space of a range that nobody will read again.  The range
- * reads as zeros afterwards, or as before: either is harmless. */
+ * reads as zeros afterwards, or as before: either is harmless.  What has not
+ * been written to disk stays, as some systems would write it first. */
 void
 store_punch(const struct store *s, const struct place *at, uint64_t off,
     uint64_t len)
 {
 #if LINUX
-	if (len > 0 && s->path == NULL)
+	if (len > 0 && s->path == NULL &&
+	    (!at->disk || off + len > s->unpaced))
 		fallocate(store_fd(s, at),
 		    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off,
 		    (off_t)len);
