@@ -19,7 +19,7 @@
 #define STREAM_MOST ((uint64_t)8 * MiB)
 enum {
 	WORKER_LEAST = 4 * MiB,		/* of -S */
-	ARENA_MOST = 128 * MiB,
+	ARENA_MOST = 128 * MiB, HAND_MOST = 16 * MiB,
 	UNPACED_SHARE = 10,	/* of memory: Linux lets so much be dirty */
 	KEY_LEAST = 7 * MiB,	/* what a built-in reducer may keep of a key */
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
@@ -125,6 +125,8 @@ crew_new(struct driver *d)
 	job->worker_memory = share / 2 > ARENA_MOST ? ARENA_MOST : share / 2;
 	if (job->worker_memory < MiB)
 		job->worker_memory = MiB;
+	job->hand_room = job->worker_memory / 2 > HAND_MOST ? HAND_MOST :
+	    (size_t)job->worker_memory / 2;
 	share = share > job->worker_memory + MiB ?
 	    share - job->worker_memory - MiB : 0;
 	/* Runs that are kept will be on disk, where they are compressed. */

@@ -15,6 +15,9 @@
 
 #include "mr.h"
 
+enum { ROOM_LEAST = 8 * MiB };	/* else parts are so small that each run's
+				   share of one is a few records */
+
 /* Whether parts may be kept in hand.  A file that is appended to cannot be
  * put back to where a part began. */
 bool
@@ -28,7 +31,7 @@ hand_possible(const struct driver *d)
 	    job->kind == JOB_SORT && job->jobdir == NULL &&
 	    job->agg == NULL && job->reduce.argv == NULL &&
 	    job->finish.argv == NULL && !debug_word("nohand") &&
-	    (job->worker_memory >= 4 * HAND_ROOM || debug_word("hand")) &&
+	    (job->hand_room >= ROOM_LEAST || debug_word("hand")) &&
 	    flags != -1 && !(flags & O_APPEND) &&
 	    fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode);
 }

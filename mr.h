@@ -1241,6 +1241,7 @@ struct job {
 	size_t batch;			/* runs that are merged at once */
 	unsigned nworkers;
 	uint64_t worker_memory;		/* bytes each worker may use of its own */
+	size_t hand_room;		/* bytes of a part that it may keep */
 	uint64_t key_memory;		/* and a built-in reducer for a key */
 	const char **tmpdirs;
 	size_t ntmpdirs;
@@ -1418,7 +1419,6 @@ struct part {			/* of the output, before TASK_FINISH */
 	struct place at;
 	bool partial;		/* it lacks a last delimiter that it needs */
 };
-#define HAND_ROOM ((size_t)16 * MiB)	/* of a part in a worker's hand */
 struct task_msg {
 	uint32_t kind, task, attempt;
 	uint32_t payload;	/* bytes that follow: n struct run_range and
@@ -1511,7 +1511,7 @@ struct worker {
 	uint64_t skipped;	/* bad records of the present task, */
 	struct buf bad;		/* and their lines */
 	struct taskenv env;
-	unsigned char *hand;	/* HAND_ROOM bytes for a part, or NULL; */
+	unsigned char *hand;	/* hand_room bytes for a part, or NULL; */
 	size_t in_hand;		/* so many are of one */
 	struct store made;	/* input that was generated, of one task */
 	struct named named;	/* or files, as pairs */

@@ -178,7 +178,7 @@ part_most(const struct driver *d)
 {
 	if (!d->by_hand)
 		return d->job->reduce.argv == NULL ? MERGE_MOST : TASK_MOST;
-	return debug_word("hand") ? PART_SMALL : HAND_ROOM / 2;
+	return debug_word("hand") ? PART_SMALL : d->job->hand_room / 2;
 }
 
 static uint64_t

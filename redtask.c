@@ -47,9 +47,9 @@ keep_replay(struct worker *w, struct replay *text, struct sink *sink,
 	size_t n = 1;
 
 	if (w->hand == NULL)
-		w->hand = xlarge(HAND_ROOM);
+		w->hand = xlarge(w->job->hand_room);
 	w->in_hand = 0;
-	while (HAND_ROOM - w->in_hand >= COPY && n > 0) {
+	while (w->job->hand_room - w->in_hand >= COPY && n > 0) {
 		n = copy_some(w, text, w->hand + w->in_hand, reply);
 		w->in_hand += n;
 	}
