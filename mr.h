@@ -2058,6 +2058,7 @@ int again_run(struct jobdir *, char *const *more, size_t n);
 
 /* ----------------------------------------------------------- parts.c */
 void parts_choose(struct driver *);
+void parts_release(struct driver *, uint32_t part);
 void parts_give(struct driver *, unsigned who, uint32_t part);
 
 /* ---------------------------------------------------------- report.c */

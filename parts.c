@@ -225,6 +225,46 @@ parts_choose(struct driver *d)
 		jobstate_put_cuts(d);
 }
 
+/* Where the blocks of a run begin that may have keys from this one on, and
+ * where those end that may have keys before it. */
+static void
+cut_run(const struct run_index *ix, const unsigned char *key, size_t len,
+    uint64_t *begin, uint64_t *end)
+{
+	size_t at = run_index_find(ix, key, len);
+
+	*begin = ix->off[at > 0 ? at - 1 : 0];
+	/* Several entries may be of one packed block. */
+	while (at > 0 && at < ix->n && ix->off[at] == ix->off[at - 1])
+		at++;
+	*end = ix->off[at];
+}
+
+/* Gives back the memory of what only this part needs of the runs, as nobody
+ * will make it again: the next parts take it. */
+void
+parts_release(struct driver *d, uint32_t part)
+{
+	const struct bounds *b = d->cuts + part;
+
+	if (d->job->kept != NULL)
+		return;
+	for (size_t i = 0; i < d->nruns; i++) {
+		const struct run *run = d->runs + i;
+		uint64_t begin = 0, end = run->data, other;
+
+		if (run->at.disk)
+			continue;
+		if (b->lo != NULL)
+			cut_run(d->index + i, b->lo, b->lolen, &other, &begin);
+		if (b->hi != NULL)
+			cut_run(d->index + i, b->hi, b->hilen, &end, &other);
+		if (begin < end)
+			store_punch(d->job->stores + run->at.store, &run->at,
+			    run->at.off + begin, end - begin);
+	}
+}
+
 /* A reduce task's message: its ranges of all runs, and its bounds. */
 void
 parts_give(struct driver *d, unsigned who, uint32_t part)
@@ -240,20 +280,12 @@ parts_give(struct driver *d, unsigned who, uint32_t part)
 	for (size_t i = 0; i < d->nruns; i++) {
 		const struct run_index *ix = d->index + i;
 		struct run_range r = { d->runs[i], 0, d->runs[i].data };
-		size_t at;
+		uint64_t other;
 
-		if (b->lo != NULL) {
-			at = run_index_find(ix, b->lo, b->lolen);
-			r.begin = ix->off[at > 0 ? at - 1 : 0];
-		}
-		if (b->hi != NULL) {
-			at = run_index_find(ix, b->hi, b->hilen);
-			/* Several entries may be of one packed block. */
-			while (at > 0 && at < ix->n &&
-			    ix->off[at] == ix->off[at - 1])
-				at++;
-			r.end = ix->off[at];
-		}
+		if (b->lo != NULL)
+			cut_run(ix, b->lo, b->lolen, &r.begin, &other);
+		if (b->hi != NULL)
+			cut_run(ix, b->hi, b->hilen, &other, &r.end);
 		if (r.begin >= r.end)
 			continue;
 		buf_put(&payload, &r, sizeof r);
