@@ -122,7 +122,8 @@ crew_new(struct driver *d)
 		spool = d->po->memory / 4;
 	share = (d->po->memory - spool) / d->nw;
 	job->key_memory = share / 8 < KEY_LEAST ? KEY_LEAST : share / 8;
-	job->worker_memory = share / 2 > ARENA_MOST ? ARENA_MOST : share / 2;
+	job->worker_memory = share / 4 * 3 > ARENA_MOST ? ARENA_MOST :
+	    share / 4 * 3;
 	if (job->worker_memory < MiB)
 		job->worker_memory = MiB;
 	job->hand_room = job->worker_memory / 2 > HAND_MOST ? HAND_MOST :
