@@ -16,20 +16,22 @@
  * brings those of a key together in order of arrival, and the run writer
  * makes one group of them.
  *
- * An attempt begins at a watermark and changes nothing below it: it has
- * groups of its own for the keys of earlier tasks.  So a failed attempt is
- * undone by going back to the watermark, and when the arena is full in the
- * middle of an attempt the entries below and above it become two runs, one
- * committed and one not.  When an attempt is committed, its groups are added
- * to those of earlier tasks and what remains of it closes up, if all of it is
- * of one piece each.  Tasks that follow each other in the input share a buffer
- * and so a run; the worker flushes where they do not.
+ * An attempt begins at a watermark.  Of what stands below it, it changes only
+ * the ends of groups, whose values are written nowhere but behind them; how a
+ * group was is noted before its first change.  So a failed attempt is undone by
+ * putting these back and going back to the watermark.  When the arena is full
+ * in the middle of an attempt it becomes two runs, one committed and one not:
+ * first the entries below the watermark with their groups as they were, then
+ * those above it and what these groups have got since.  Tasks that follow each
+ * other in the input share a buffer and so a run; the worker flushes where
+ * they do not.
  *
  * With a built-in reducer a key has a tally (tally.c) where that is enough,
  * or else a group with cells (cell.c) in place of values; a record without
  * either has its saved cells as its value; and in a run all of a key is one
- * item.  Tallies are added at commit, cells are not.  A record that is not
- * right is noted and left out.
+ * item.  An attempt has tallies and cells of its own; tallies are added to
+ * those of earlier tasks at commit, cells are not.  A record that is not right
+ * is noted and left out.
  *
  * Life: collect_new; for each attempt collect_begin, then collect_room and
  * collect_filled as long as there is output, collect_end, and
@@ -54,6 +56,7 @@ enum {
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
 	NOTED = MiB,		/* a record this long may need much memory */
 	SLACK = 16,		/* readable bytes behind every key and value */
+	LINE = 64,		/* of the cache: small groups touch but one */
 };
 
 /* What a key has gathered.  Its key follows.  Its values are encoded as in a
@@ -65,9 +68,18 @@ struct group {
 	uint32_t end, limit;	/* in the last chunk */
 	uint32_t cap;		/* of the last chunk */
 	uint32_t klen;
-	uint32_t earlier;	/* offset of the group of earlier tasks that
-				 * this one will be added to, or 0 */
+	uint32_t attempt;	/* the last one that it is of, or was noted in */
 	unsigned char key[];
+};
+/* NEWS: not a whole group, but what has been added to one in this attempt: a
+ * count, in cap, of the item at limit; and all that stands from first on. */
+enum { NEWS = 0 };
+
+struct undo {			/* how a group was before the attempt; its
+				 * first chunk remains */
+	uint32_t group;		/* its offset */
+	uint32_t repeats, last, first, end, limit, cap;
+	unsigned char head;	/* the first byte of the last item */
 };
 _Static_assert(sizeof(struct group) == GROUP_KEY_AT, "see entry_key");
 
@@ -96,8 +108,11 @@ struct collect {
 	bool tallies;		/* keys begin with a tally, */
 	size_t tally_size;	/* which has so many bytes */
 	/* Of the present attempt: */
-	size_t added;		/* tallies, groups that belong to earlier ones */
-	bool movable;		/* all is tallies, and groups of one piece */
+	uint32_t attempt;	/* counts them, from 1 */
+	struct undo *undo;	/* groups of earlier tasks that it has changed */
+	size_t nundo, cap_undo;
+	size_t added;		/* tallies that belong to earlier ones */
+	bool movable;		/* all is tallies */
 	struct buf saved, complaint;
 	struct store *store;
 	struct run_writer *writer;
@@ -143,7 +158,8 @@ entry_at(const struct collect *c, size_t i)
 static size_t
 room_left(const struct collect *c, size_t top, size_t n)
 {
-	size_t taken = top + 2 * sizeof(struct entry) * n + 32;
+	size_t taken = top + 2 * sizeof(struct entry) * n + 32 +
+	    c->nundo * sizeof *c->undo;
 
 	return taken < c->cap ? c->cap - taken : 0;
 }
@@ -373,15 +389,36 @@ group_settle(struct collect *c, struct group *g)
 	}
 }
 
+/* Adds the item at that offset so many times to the run. */
 static void
-emit_group(struct collect *c, struct group *g)
+emit_item(struct collect *c, uint32_t at, uint64_t count)
 {
-	const unsigned char *p = c->arena + g->first, *end;
+	const unsigned char *p = c->arena + at;
+	uint64_t head;
 
-	group_settle(c, g);
-	end = c->arena + g->end;
-	while ((p = runw_encoded(c->writer, p, end)) != end)
-		p = c->arena + load32(p + 1);
+	p += varint_get(p, c->arena + c->cap, &head);
+	runw_item(c->writer, p, head >> 2 == 0 ? 0 : (size_t)(head >> 2) - 1,
+	    head >> 2 == 0, count);
+}
+
+/* Nothing is written into the group: what stands behind its end may be of an
+ * attempt that has its own run. */
+static void
+emit_group(struct collect *c, const struct group *g)
+{
+	const unsigned char *p = c->arena + g->first;
+	const unsigned char *end = c->arena +
+	    (g->repeats > 0 ? g->last : g->end);
+
+	if (g->attempt == NEWS && g->cap > 0)
+		emit_item(c, g->limit, g->cap);
+	while (p != end) {
+		p = runw_encoded(c->writer, p, end);
+		if (p != end)
+			p = c->arena + load32(p + 1);
+	}
+	if (g->repeats > 0)
+		emit_item(c, g->last, (uint64_t)g->repeats + 1);
 }
 
 /* Whether two entries have the same key. */
@@ -559,7 +596,8 @@ entry_text(const struct collect *c, const struct entry *e, size_t *len)
 		const struct group *g = (const void *)(c->arena + e->off);
 		uint64_t head;
 
-		v = c->arena + g->first;
+		v = c->arena + (g->attempt == NEWS && g->cap > 0 ? g->limit :
+		    g->first);
 		v += varint_get(v, c->arena + c->cap, &head);
 		*len = (size_t)(head >> 2) - 1;
 	} else {
@@ -658,6 +696,111 @@ write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
 		end_run(c, first, last, committed);
 }
 
+/* ---- groups of earlier tasks that an attempt changes */
+
+/* Notes how a group is.  False if there is no room. */
+static bool
+undo_note(struct collect *c, struct group *g)
+{
+	if (room_left(c, c->used, c->n + 1) < sizeof *c->undo)
+		return false;
+	if (c->nundo == c->cap_undo) {
+		c->cap_undo = grown(c->cap_undo, c->nundo + 1);
+		c->undo = xrealloc(c->undo, c->cap_undo, sizeof *c->undo);
+	}
+	c->undo[c->nundo++] = (struct undo){
+		(uint32_t)((unsigned char *)g - c->arena), g->repeats,
+		g->last, g->first, g->end, g->limit, g->cap,
+		c->arena[g->last] };
+	g->attempt = c->attempt;
+	return true;
+}
+
+static struct group *
+undo_group(const struct collect *c, const struct undo *u)
+{
+	return (struct group *)(void *)(c->arena + u->group);
+}
+
+static void
+undo_do(struct collect *c, const struct undo *u)
+{
+	struct group *g = undo_group(c, u);
+
+	g->repeats = u->repeats;
+	g->last = u->last;
+	g->end = u->end;
+	g->limit = u->limit;
+	g->cap = u->cap;
+	c->arena[g->last] = u->head;
+}
+
+/* A group becomes what it was, and *u what it has got since. */
+static void
+undo_keep(struct collect *c, struct undo *u)
+{
+	const struct group *g = undo_group(c, u);
+	const struct undo old = *u;
+	const unsigned char *p = c->arena + old.end;
+	bool more = g->last != old.last;	/* items than there were */
+	uint64_t count = 1;		/* of the one that was the last */
+
+	if ((old.head & 2) == 0 && c->arena[old.last] & 2)
+		p += varint_get(p, c->arena + c->cap, &count);
+	else if (!more)
+		count = (uint64_t)g->repeats + 1;
+	if (more && *p == 0)
+		p = c->arena + load32(p + 1);
+	u->first = (uint32_t)(p - c->arena);
+	u->repeats = more ? g->repeats : 0;
+	u->last = g->last;
+	u->end = more ? g->end : u->first;
+	u->limit = old.last;
+	u->cap = (uint32_t)(count - 1 - old.repeats);
+	undo_do(c, &old);
+}
+
+/* What a group has got takes its place, and gets the entry at number at; if
+ * it is anything. */
+static bool
+undo_redo(struct collect *c, const struct undo *u, size_t at)
+{
+	struct group *g = undo_group(c, u);
+
+	if (u->cap == 0 && u->first == u->end)
+		return false;
+	g->first = u->first;
+	g->repeats = u->repeats;
+	g->last = u->last;
+	g->end = u->end;
+	g->limit = u->limit;
+	g->cap = u->cap;
+	g->attempt = NEWS;
+	if (c->shape.part_cmd != NULL)
+		store_be32(g->key, 0);		/* it will be asked again */
+	*entry_at(c, at) = (struct entry){ prefix8(g->key, g->klen), u->group,
+		g->klen | ENTRY_GROUP };
+	return true;
+}
+
+/* Writes what is of earlier tasks, and what is of this attempt. */
+static void
+write_runs(struct collect *c)
+{
+	size_t at = c->mark.n;
+
+	for (size_t i = 0; i < c->nundo; i++)
+		undo_keep(c, c->undo + i);
+	if (c->mark.n > 0)
+		write_run(c, 0, c->mark.n, c->oldest, c->newest, true);
+	for (size_t i = 0; i < c->nundo; i++)
+		if (undo_redo(c, c->undo + i, at - 1))
+			at--;
+	c->nundo = 0;
+	if (c->n > at)
+		write_run(c, at, c->n, c->task, c->task, false);
+}
+
 /* Empties the arena but for what has been read and not scanned, which moves
  * to its bottom. */
 static void
@@ -667,10 +810,7 @@ spill(struct collect *c)
 
 	if (!c->straight)
 		c->fill = c->used;
-	if (c->mark.n > 0)
-		write_run(c, 0, c->mark.n, c->oldest, c->newest, true);
-	if (c->n > c->mark.n)
-		write_run(c, c->mark.n, c->n, c->task, c->task, false);
+	write_runs(c);
 	if (c->cap > c->cap_usual && tail < c->cap_usual / 2) {
 		unsigned char *p = xrealloc(NULL, c->cap_usual + SLACK, 1);
 
@@ -749,6 +889,7 @@ collect_begin(struct collect *c, uint32_t task, const char *input, uint64_t at)
 	if (c->n == 0)
 		c->oldest = task;
 	set_mark(c, c->used, c->n);
+	c->attempt++;
 }
 
 static void
@@ -821,7 +962,6 @@ scan_straight(struct collect *c)
 		    RECORD_BATCH, &used);
 		if (n == 0)
 			break;
-		c->movable = false;
 		for (size_t i = 0; i < n; i++)
 			push(c, r[i].key, r[i].klen,
 			    (uint32_t)(r[i].key - c->arena), 0);
@@ -849,7 +989,6 @@ group_add(struct collect *c, struct group *g, const struct record *r,
 			return false;
 		at = (uint32_t)c->used;
 		c->used += cap;
-		c->movable = false;
 		c->arena[g->end] = 0;
 		memcpy(c->arena + g->end + 1, &at, 4);
 		g->end = at;
@@ -873,21 +1012,25 @@ group_new(struct collect *c, struct slot *s, const struct record *r,
 
 	at = (uint32_t)(c->used + 7) & ~7u;
 	first = at + (uint32_t)sizeof *g + r->klen;
+	if (at / LINE != (first + need - TAIL - 1) / LINE &&
+	    first + need - TAIL - at <= LINE) {
+		first += LINE - at % LINE;
+		at += LINE - at % LINE;
+	}
 	if (room_left(c, c->used, c->n + 1) <
-	    (size_t)need + sizeof *g + r->klen + 8)
+	    (size_t)need + sizeof *g + r->klen + LINE)
 		return false;
 	g = (struct group *)(void *)(c->arena + at);
 	*g = (struct group){ .last = first, .first = first,
 	    .end = first + headlen + r->vlen, .limit = first + need - TAIL,
-	    .cap = need, .klen = r->klen, .earlier = s->off };
+	    .cap = need, .klen = r->klen, .attempt = c->attempt };
 	if (r->klen > 0)
 		memcpy(g->key, r->key, r->klen);
 	memcpy(c->arena + first, head, headlen);
 	if (r->vlen > 0)
 		memcpy(c->arena + first + headlen, r->val, r->vlen);
 	c->used = first + need;
-	c->taken += s->off == 0;
-	c->added += s->off != 0;
+	c->taken++;
 	*s = (struct slot){ hash, at };
 	push(c, r->key, r->klen, at, ENTRY_GROUP);
 	c->fresh++;
@@ -945,9 +1088,11 @@ group_record(struct collect *c, const struct record *r, uint32_t hash,
 	else
 		headlen = varint_put(head, (uint64_t)(r->vlen + 1) << 2 | 1);
 	s = group_slot(c, r, hash, j);
-	if (s->off < c->mark.used)
+	if (s->off == 0)
 		return group_new(c, s, r, hash, head, headlen);
 	g = (struct group *)(void *)(c->arena + s->off);
+	if (g->attempt != c->attempt && !undo_note(c, g))
+		return false;
 	if (r->vlen <= ITEM_SHORT && c->arena[g->last] == head[0] &&
 	    same_bytes(c->arena + g->last + 1, r->val, r->vlen) &&
 	    g->repeats < UINT32_MAX - 1) {
@@ -1370,62 +1515,6 @@ collect_end(struct collect *c)
 	collect_filled(c, 1);
 }
 
-/* Adds the values of an attempt's group, which is of one piece, to those of
- * earlier tasks: counted if they repeat the last one, copied if there is room,
- * else moved down to the place to and linked. */
-static void
-add_group(struct collect *c, struct group *g, size_t *to)
-{
-	struct group *old = (struct group *)(void *)(c->arena + g->earlier);
-	uint32_t len = g->end - g->first, first = (uint32_t)*to;
-	const unsigned char *values = c->arena + g->first;
-
-	if (g->last == g->first) {
-		if (len == old->end - old->last &&
-		    memcmp(c->arena + old->last, values, len) == 0 &&
-		    g->repeats < UINT32_MAX - 1 - old->repeats) {
-			old->repeats += g->repeats + 1;
-			return;
-		}
-		group_settle(c, old);
-		if (old->end <= old->limit && len <= old->limit - old->end) {
-			memcpy(c->arena + old->end, values, len);
-			old->last = old->end;
-			old->end += len;
-			old->repeats = g->repeats;
-			return;
-		}
-	}
-	group_settle(c, old);
-	c->arena[old->end] = 0;
-	memcpy(c->arena + old->end + 1, &first, 4);
-	old->last = g->last - g->first + first;
-	old->end = g->end - g->first + first;
-	old->limit = g->limit - g->first + first;
-	old->cap = g->cap;
-	old->repeats = g->repeats;
-	*to += g->cap;
-	memmove(c->arena + first, values, old->cap);	/* over g */
-}
-
-/* Moves a group of one piece down to the place to; returns where it is
- * then. */
-static uint32_t
-move_group(struct collect *c, struct group *g, size_t *to)
-{
-	uint32_t at = (uint32_t)(*to + 7) & ~7u;
-	uint32_t by = (uint32_t)((unsigned char *)g - c->arena) - at;
-	size_t size = g->first + g->cap - (at + by);
-
-	g->last -= by;
-	g->first -= by;
-	g->end -= by;
-	g->limit -= by;
-	memmove(c->arena + at, g, size);
-	*to = at + size;
-	return at;
-}
-
 /* Moves a tally down to the even place to; returns where its key is then. */
 static uint32_t
 move_tally(struct collect *c, uint32_t key, size_t *to)
@@ -1441,53 +1530,29 @@ move_tally(struct collect *c, uint32_t key, size_t *to)
 	return key;
 }
 
-/* Whether an entry of the attempt can be added to one of earlier tasks;
- * *earlier becomes the offset of that one, or 0. */
-static bool
-is_addable(const struct collect *c, const struct entry *e, uint32_t *earlier)
-{
-	if (c->agg == NULL && e->klen & ENTRY_GROUP)
-		*earlier = ((const struct group *)(const void *)(c->arena +
-		    e->off))->earlier;
-	else if (is_tally(c, e))
-		*earlier = tally_head(c, e->off)->earlier;
-	else
-		return false;
-	return true;
-}
-
-/* Adds an entry of the attempt to that of earlier tasks, which slot s leads to
+/* Adds a tally of the attempt to that of earlier tasks, which slot s leads to
  * again then.  What cannot be added moves down to the place to, if it can move,
  * and *e tells where it is.  Whether the entry has gone. */
 static bool
-add_entry(struct collect *c, struct entry *e, uint32_t earlier, struct slot *s,
-    size_t *to)
+add_tally(struct collect *c, struct entry *e, struct slot *s, size_t *to)
 {
-	bool tally = !(e->klen & ENTRY_GROUP);
-	bool gone = earlier != 0 && (tally || c->movable);
+	uint32_t earlier = tally_head(c, e->off)->earlier;
+	bool gone = earlier != 0 && tally_merge(c->agg, tally_at(c, earlier),
+	    tally_at(c, e->off));
 
-	if (gone && tally)
-		gone = tally_merge(c->agg, tally_at(c, earlier),
-		    tally_at(c, e->off));
-	else if (gone)
-		add_group(c, (struct group *)(void *)(c->arena + e->off), to);
-	else if (c->movable && !tally)
-		e->off = move_group(c, (struct group *)(void *)(c->arena +
-		    e->off), to);
-	if (!gone && tally && c->movable)
+	if (!gone && c->movable)
 		e->off = move_tally(c, e->off, to);
 	if (s->off != 0)
-		s->off = (gone ? earlier : e->off) | (tally ? TALLY : 0);
+		s->off = (gone ? earlier : e->off) | TALLY;
 	return gone;
 }
 
-/* Adds what the attempt has gathered to what the keys had before. */
+/* Adds the tallies of the attempt to what the keys had before. */
 static void
 add_attempt(struct collect *c)
 {
 	size_t n = c->mark.n, used = c->mark.used, some;
 	struct slot *slot[RECORD_BATCH] = { NULL };
-	uint32_t earlier[RECORD_BATCH];
 
 	for (size_t i = c->mark.n; i < c->n; i += some) {
 		some = c->n - i < RECORD_BATCH ? c->n - i : RECORD_BATCH;
@@ -1495,25 +1560,24 @@ add_attempt(struct collect *c)
 			struct entry *e = entry_at(c, i + k);
 
 			slot[k] = NULL;
-			if (!is_addable(c, e, earlier + k))
+			if (!is_tally(c, e))
 				continue;
 			slot[k] = c->table + (key_hash(c,
 			    entry_key(c->arena, e), entry_klen(e)) &
 			    (c->slots - 1));
 			__builtin_prefetch(slot[k]);
-			__builtin_prefetch(c->arena + earlier[k]);
+			__builtin_prefetch(c->arena +
+			    tally_head(c, e->off)->earlier);
 		}
 		for (size_t k = 0; k < some; k++) {
 			struct entry e = *entry_at(c, i + k);
 			struct slot *s = slot[k];
-			uint32_t off = e.off |
-			    (e.klen & ENTRY_GROUP ? 0 : TALLY);
 
-			while (s != NULL && s->off != off && s->off != 0)
+			while (s != NULL && s->off != (e.off | TALLY) &&
+			    s->off != 0)
 				s = s + 1 < c->table + c->slots ? s + 1 :
 				    c->table;
-			if (s == NULL ||
-			    !add_entry(c, &e, earlier[k], s, &used))
+			if (s == NULL || !add_tally(c, &e, s, &used))
 				*entry_at(c, n++) = e;
 		}
 	}
@@ -1525,9 +1589,9 @@ add_attempt(struct collect *c)
 void
 collect_commit(struct collect *c)
 {
-	/* It is no gain where values have been gathered in many pieces. */
-	if (c->added > 0 && (c->movable || c->agg != NULL))
+	if (c->added > 0)
 		add_attempt(c);
+	c->nundo = 0;
 	set_mark(c, c->used, c->n);
 	c->newest = c->task;
 	if (c->nojoin)
@@ -1539,6 +1603,8 @@ collect_commit(struct collect *c)
 void
 collect_rollback(struct collect *c)
 {
+	while (c->nundo > 0)
+		undo_do(c, c->undo + --c->nundo);
 	c->used = c->fill = c->mark.used;
 	c->n = c->mark.n;
 	c->in_len = 0;
@@ -1590,6 +1656,7 @@ collect_free(struct collect *c)
 	free(c->arena);
 	free(c->in);
 	free(c->table);
+	free(c->undo);
 	buf_free(&c->scratch);
 	free(c);
 }
