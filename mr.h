@@ -1413,7 +1413,8 @@ bool combine_runs(struct combiner *, const struct merge_input *, size_t n,
 #define NO_BOUND UINT32_MAX
 struct run_range {		/* a part of a run */
 	struct run run;
-	uint64_t begin, end;	/* bytes of its data */
+	uint64_t begin, end;	/* bytes of its data, and of these */
+	uint64_t own, own_end;	/* those that no other task needs, if any */
 };
 struct part {			/* of the output, before TASK_FINISH */
 	struct place at;
@@ -1512,7 +1513,8 @@ struct worker {
 	struct buf bad;		/* and their lines */
 	struct taskenv env;
 	unsigned char *hand;	/* hand_room bytes for a part, or NULL; */
-	size_t in_hand;		/* so many are of one */
+	size_t in_hand;		/* so many are of one that is not printed */
+	struct buf spent;	/* struct run_range of the last reduce task */
 	struct store made;	/* input that was generated, of one task */
 	struct named named;	/* or files, as pairs */
 };
@@ -2058,7 +2060,6 @@ int again_run(struct jobdir *, char *const *more, size_t n);
 
 /* ----------------------------------------------------------- parts.c */
 void parts_choose(struct driver *);
-void parts_release(struct driver *, uint32_t part);
 void parts_give(struct driver *, unsigned who, uint32_t part);
 
 /* ---------------------------------------------------------- report.c */

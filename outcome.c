@@ -82,8 +82,6 @@ keep_task(struct driver *d, uint32_t n)
 	counters_load(&d->counters, t->counters.p, t->counters.len);
 	buf_free(&t->counters);
 	release_block(d, t);
-	if (d->phase == TASK_REDUCE)
-		parts_release(d, n);
 }
 
 /* Tasks that the worker holds, up to number upto, are kept; so are the runs

@@ -240,31 +240,6 @@ cut_run(const struct run_index *ix, const unsigned char *key, size_t len,
 	*end = ix->off[at];
 }
 
-/* Gives back the memory of what only this part needs of the runs, as nobody
- * will make it again: the next parts take it. */
-void
-parts_release(struct driver *d, uint32_t part)
-{
-	const struct bounds *b = d->cuts + part;
-
-	if (d->job->kept != NULL)
-		return;
-	for (size_t i = 0; i < d->nruns; i++) {
-		const struct run *run = d->runs + i;
-		uint64_t begin = 0, end = run->data, other;
-
-		if (run->at.disk)
-			continue;
-		if (b->lo != NULL)
-			cut_run(d->index + i, b->lo, b->lolen, &other, &begin);
-		if (b->hi != NULL)
-			cut_run(d->index + i, b->hi, b->hilen, &end, &other);
-		if (begin < end)
-			store_punch(d->job->stores + run->at.store, &run->at,
-			    run->at.off + begin, end - begin);
-	}
-}
-
 /* A reduce task's message: its ranges of all runs, and its bounds. */
 void
 parts_give(struct driver *d, unsigned who, uint32_t part)
@@ -279,13 +254,13 @@ parts_give(struct driver *d, unsigned who, uint32_t part)
 
 	for (size_t i = 0; i < d->nruns; i++) {
 		const struct run_index *ix = d->index + i;
-		struct run_range r = { d->runs[i], 0, d->runs[i].data };
-		uint64_t other;
+		struct run_range r = { d->runs[i], 0, d->runs[i].data, 0,
+			d->runs[i].data };
 
 		if (b->lo != NULL)
-			cut_run(ix, b->lo, b->lolen, &r.begin, &other);
+			cut_run(ix, b->lo, b->lolen, &r.begin, &r.own);
 		if (b->hi != NULL)
-			cut_run(ix, b->hi, b->hilen, &other, &r.end);
+			cut_run(ix, b->hi, b->hilen, &r.own_end, &r.end);
 		if (r.begin >= r.end)
 			continue;
 		buf_put(&payload, &r, sizeof r);

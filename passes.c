@@ -60,7 +60,7 @@ give_merge(struct driver *d, unsigned who, const struct run *runs, size_t k)
 	struct buf payload = {0};
 
 	for (size_t i = 0; i < k; i++) {
-		struct run_range r = { runs[i], 0, runs[i].data };
+		struct run_range r = { runs[i], 0, runs[i].data, 0, 0 };
 
 		buf_put(&payload, &r, sizeof r);
 	}

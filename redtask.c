@@ -56,6 +56,7 @@ keep_replay(struct worker *w, struct replay *text, struct sink *sink,
 	reply->in_hand = n == 0 && w->in_hand > 0;
 	if (n > 0) {
 		sink_put(sink, w->hand, w->in_hand);
+		w->in_hand = 0;
 		copy_replay(w, text, sink, reply);
 	}
 }
@@ -78,7 +79,26 @@ redtask_print(struct worker *w, const struct task_msg *t)
 			break;
 		}
 	}
+	w->in_hand = 0;
 	reply_send(w, &reply);
+}
+
+/* Gives back the memory of what only the last task needed of the runs, for
+ * the next parts to take: nobody will run it again, as there is another task
+ * now.  But if its part is still in hand, that was given up. */
+static void
+release_spent(struct worker *w)
+{
+	const struct run_range *v = (const void *)w->spent.p;
+
+	for (size_t i = 0; i < w->spent.len / sizeof *v; i++)
+		if (w->in_hand == 0 && !v[i].run.at.disk &&
+		    v[i].own < v[i].own_end)
+			store_punch(w->job->stores + v[i].run.at.store,
+			    &v[i].run.at, v[i].run.at.off + v[i].own,
+			    v[i].own_end - v[i].own);
+	buf_reset(&w->spent);
+	w->in_hand = 0;
 }
 
 /* Puts out what there is of it. */
@@ -229,6 +249,7 @@ redtask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 	    .name = job->outpath };
 	bool ok = true, empty;
 
+	release_spent(w);
 	harvest_before(w, t);
 	harvest_open(w);
 	mergetask_open(w, in, n, true);
@@ -262,6 +283,9 @@ redtask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 	mergetask_open(w, in, n, false);
 	if (made != NULL)
 		store_empty(w->store);
+	if (ok && job->jobdir == NULL && job->kept == NULL)
+		buf_put(&w->spent, payload->p,
+		    t->n * sizeof(struct run_range));
 	free(made);
 	free(in);
 	reply_send(w, &reply);
