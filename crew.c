@@ -91,7 +91,7 @@ crew_new(struct driver *d)
 	struct job *job = d->job;
 	uint64_t jobs = d->po->jobs, most = d->po->memory / WORKER_LEAST;
 	uint64_t fds = descriptors(), share, spool = 0;
-	uint64_t least = FDS_LEAST, fixed = FDS_FIXED;
+	uint64_t least = FDS_LEAST, fixed = FDS_FIXED, unpaced;
 	uint64_t kept = job->kept != NULL ? FDS_KEPT + job->kept->nruns : 0;
 	bool scarce;
 
@@ -135,6 +135,7 @@ crew_new(struct driver *d)
 	    (job->kept != NULL && job->compress != NULL))
 		share = 0;
 	job->batch = d->batch = merge_width(d, fds);
+	unpaced = usable_memory() / UNPACED_SHARE / (d->nw + (spool > 0));
 	job->stores = xzalloc(d->nw + 1, sizeof *job->stores);
 	for (unsigned i = 0; i <= d->nw; i++) {
 		uint64_t mem = i < d->nw ? share : spool;
@@ -146,8 +147,7 @@ crew_new(struct driver *d)
 		}
 		store_open(job->stores + i, job->tmpdirs[i % job->ntmpdirs],
 		    scarce ? 0 : mem);
-		job->stores[i].unpaced = usable_memory() / UNPACED_SHARE /
-		    (d->nw + (spool > 0));
+		job->stores[i].unpaced = unpaced;
 	}
 	d->stream_block_size = spool / (3 * d->nw + 1);
 	if (d->stream_block_size > STREAM_MOST)
