@@ -52,36 +52,44 @@ enum {
 	AHEAD = 16,		/* entries whose records are fetched early */
 	LAST_AHEAD = 8,		/* records whose groups' ends are */
 	JUDGE_AT = 32768,	/* records after which grouping is judged */
-	CHUNK_MOST = 4096,
+	CHUNK_MOST = 4096,	/* longer ones hold but one value */
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
 	NOTED = MiB,		/* a record this long may need much memory */
 	SLACK = 16,		/* readable bytes behind every key and value */
 	LINE = 64,		/* of the cache: small groups touch but one */
 };
 
-/* What a key has gathered.  Its key follows.  Its values are encoded as in a
- * run (runio.c), in chunks; a 0 and a 32-bit offset lead to the next. */
+/* What a key has gathered.  Its key follows, then its first chunk.  Values are
+ * encoded as in a run (runio.c); in a chunk a 0 and a 32-bit offset lead to the
+ * next. */
 struct group {
 	uint32_t repeats;	/* of the last item, not encoded yet */
 	uint32_t last;		/* offset of the last item */
-	uint32_t first;		/* of the first chunk */
-	uint32_t end, limit;	/* in the last chunk */
-	uint32_t cap;		/* of the last chunk */
+	uint32_t end;		/* of what there is, in the last chunk; NEWS:
+				 * number of the undo note */
+	uint16_t left;		/* bytes that the last chunk still has */
+	uint16_t cap;		/* of the last chunk, or CHUNK_MOST */
 	uint32_t klen;
 	uint32_t attempt;	/* the last one that it is of, or was noted in */
 	unsigned char key[];
 };
-/* NEWS: not a whole group, but what has been added to one in this attempt: a
- * count, in cap, of the item at limit; and all that stands from first on. */
+/* NEWS: stands for what has been added to it in this attempt. */
 enum { NEWS = 0 };
-
-struct undo {			/* how a group was before the attempt; its
-				 * first chunk remains */
-	uint32_t group;		/* its offset */
-	uint32_t repeats, last, first, end, limit, cap;
-	unsigned char head;	/* the first byte of the last item */
-};
 _Static_assert(sizeof(struct group) == GROUP_KEY_AT, "see entry_key");
+
+/* How a group was before the attempt; from undo_keep on, what it has got
+ * since: more of the item that was its last, and items. */
+struct undo {
+	uint32_t group;		/* its offset */
+	uint32_t repeats, last, end;
+	union {
+		struct {
+			uint16_t left, cap;
+		};
+		uint32_t first;	/* item; none: end */
+	};
+	uint32_t again;		/* count of the item that was the last */
+};
 
 struct slot {
 	uint32_t hash;		/* its low bits choose the slot */
@@ -154,12 +162,28 @@ entry_at(const struct collect *c, size_t i)
 	return (struct entry *)(void *)(c->arena + c->cap) - 1 - i;
 }
 
+static size_t
+table_size(const struct collect *c)
+{
+	return c->slots * sizeof *c->table;
+}
+
+/* Bytes of the arena that are set aside for the sort of n entries.  The table,
+ * which is cleared then, is used if it is large enough. */
+static size_t
+scratch_size(const struct collect *c, size_t n)
+{
+	size_t size = n * sizeof(struct entry);
+
+	return c->grouping && size <= table_size(c) ? 0 : size;
+}
+
 /* Free bytes once n entries and the scratch to sort them are set aside. */
 static size_t
 room_left(const struct collect *c, size_t top, size_t n)
 {
-	size_t taken = top + 2 * sizeof(struct entry) * n + 32 +
-	    c->nundo * sizeof *c->undo;
+	size_t taken = top + sizeof(struct entry) * n + scratch_size(c, n) +
+	    32 + c->nundo * sizeof *c->undo;
 
 	return taken < c->cap ? c->cap - taken : 0;
 }
@@ -196,15 +220,16 @@ collect_new(const struct shape *shape, struct store *store,
 	c->writer = runw_new(store, store_id, compress, &shape->fmt);
 	c->emit = emit;
 	c->arg = arg;
-	c->cap = c->cap_usual = memory / 5 * 4 / 16 * 16;
+	c->slots_most = TABLE_LEAST;
+	while (c->slots_most * 2 * sizeof *c->table <= memory / 5)
+		c->slots_most *= 2;
+	c->cap = c->cap_usual =
+	    (memory - c->slots_most * sizeof *c->table) / 16 * 16;
 	c->arena = xlarge(c->cap + SLACK);
 	c->used = c->fill = BOTTOM;
 	set_mark(c, BOTTOM, 0);
 	c->in = xrealloc(NULL, IN_ROOM + SLACK, 1);
 	c->in_cap = IN_ROOM;
-	c->slots_most = TABLE_LEAST;
-	while (c->slots_most * 2 * sizeof *c->table <= memory / 5)
-		c->slots_most *= 2;
 	c->slots = TABLE_LEAST;
 	c->table = xzalloc(c->slots, sizeof *c->table);
 	c->seed[0] = random_seed();
@@ -310,7 +335,7 @@ same_bytes(const unsigned char *a, const unsigned char *b, size_t len)
 static void
 table_clear(struct collect *c)
 {
-	memset(c->table, 0, c->slots * sizeof *c->table);
+	memset(c->table, 0, table_size(c));
 	c->taken = 0;
 }
 
@@ -332,8 +357,8 @@ table_grow(struct collect *c)
 	if (n == c->slots_most)
 		return false;
 	c->slots = n * 2;
-	c->table = xlarge(c->slots * sizeof *c->table);
-	memset(c->table, 0, c->slots * sizeof *c->table);
+	c->table = xlarge(table_size(c));
+	memset(c->table, 0, table_size(c));
 	for (size_t i = 0; i < n; i++) {
 		size_t j = old[i].hash & (c->slots - 1);
 
@@ -382,9 +407,12 @@ static void
 group_settle(struct collect *c, struct group *g)
 {
 	if (g->repeats > 0) {
-		c->arena[g->last] |= 2;
-		g->end += varint_put(c->arena + g->end,
+		unsigned n = varint_put(c->arena + g->end,
 		    (uint64_t)g->repeats + 1);
+
+		c->arena[g->last] |= 2;
+		g->end += n;
+		g->left = n < g->left ? (uint16_t)(g->left - n) : 0;
 		g->repeats = 0;
 	}
 }
@@ -401,24 +429,43 @@ emit_item(struct collect *c, uint32_t at, uint64_t count)
 	    head >> 2 == 0, count);
 }
 
-/* Nothing is written into the group: what stands behind its end may be of an
- * attempt that has its own run. */
+/* Adds the items from first up to end to the run, the last of them as often
+ * as has not been encoded.  Nothing is written behind them: what stands there
+ * may be of an attempt that has its own run. */
+static void
+emit_items(struct collect *c, uint32_t first, uint32_t end, uint32_t last,
+    uint32_t repeats)
+{
+	const unsigned char *p = c->arena + first;
+	const unsigned char *stop = c->arena + (repeats > 0 ? last : end);
+
+	while (p != stop) {
+		p = runw_encoded(c->writer, p, stop);
+		if (p != stop)
+			p = c->arena + load32(p + 1);
+	}
+	if (repeats > 0)
+		emit_item(c, last, (uint64_t)repeats + 1);
+}
+
+static uint32_t
+group_first(const struct collect *c, const struct group *g)
+{
+	return (uint32_t)(g->key + g->klen - c->arena);
+}
+
 static void
 emit_group(struct collect *c, const struct group *g)
 {
-	const unsigned char *p = c->arena + g->first;
-	const unsigned char *end = c->arena +
-	    (g->repeats > 0 ? g->last : g->end);
+	if (g->attempt == NEWS) {
+		const struct undo *u = c->undo + g->end;
 
-	if (g->attempt == NEWS && g->cap > 0)
-		emit_item(c, g->limit, g->cap);
-	while (p != end) {
-		p = runw_encoded(c->writer, p, end);
-		if (p != end)
-			p = c->arena + load32(p + 1);
+		if (u->again > 0)
+			emit_item(c, g->last, u->again);
+		emit_items(c, u->first, u->end, u->last, u->repeats);
+	} else {
+		emit_items(c, group_first(c, g), g->end, g->last, g->repeats);
 	}
-	if (g->repeats > 0)
-		emit_item(c, g->last, (uint64_t)g->repeats + 1);
 }
 
 /* Whether two entries have the same key. */
@@ -594,10 +641,13 @@ entry_text(const struct collect *c, const struct entry *e, size_t *len)
 		return cells_name(c, e, len);
 	if (e->klen & ENTRY_GROUP) {
 		const struct group *g = (const void *)(c->arena + e->off);
+		uint32_t first = group_first(c, g);
 		uint64_t head;
 
-		v = c->arena + (g->attempt == NEWS && g->cap > 0 ? g->limit :
-		    g->first);
+		if (g->attempt == NEWS)
+			first = c->undo[g->end].again > 0 ? g->last :
+			    c->undo[g->end].first;
+		v = c->arena + first;
 		v += varint_get(v, c->arena + c->cap, &head);
 		*len = (size_t)(head >> 2) - 1;
 	} else {
@@ -679,8 +729,8 @@ write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
 	struct entry *e = entry_at(c, hi - 1), *tmp;
 	size_t n = hi - lo, distinct, expect = c->used + c->used / 8;
 
-	tmp = (struct entry *)(void *)(c->arena +
-	    (c->fill + 15) / 16 * 16);
+	tmp = n * sizeof *e <= table_size(c) ? (void *)c->table :
+	    (void *)(c->arena + (c->fill + 15) / 16 * 16);
 	e = radix_sort(e, tmp, n, c->arena);
 	if (c->shape.part_cmd != NULL)
 		e = ask_parts(c, e, tmp, n);
@@ -709,9 +759,9 @@ undo_note(struct collect *c, struct group *g)
 		c->undo = xrealloc(c->undo, c->cap_undo, sizeof *c->undo);
 	}
 	c->undo[c->nundo++] = (struct undo){
-		(uint32_t)((unsigned char *)g - c->arena), g->repeats,
-		g->last, g->first, g->end, g->limit, g->cap,
-		c->arena[g->last] };
+		.group = (uint32_t)((unsigned char *)g - c->arena),
+		.repeats = g->repeats, .last = g->last, .end = g->end,
+		.left = g->left, .cap = g->cap };
 	g->attempt = c->attempt;
 	return true;
 }
@@ -722,6 +772,8 @@ undo_group(const struct collect *c, const struct undo *u)
 	return (struct group *)(void *)(c->arena + u->group);
 }
 
+/* The count of an item is encoded when another follows: that of the last one
+ * was not. */
 static void
 undo_do(struct collect *c, const struct undo *u)
 {
@@ -730,9 +782,9 @@ undo_do(struct collect *c, const struct undo *u)
 	g->repeats = u->repeats;
 	g->last = u->last;
 	g->end = u->end;
-	g->limit = u->limit;
+	g->left = u->left;
 	g->cap = u->cap;
-	c->arena[g->last] = u->head;
+	c->arena[g->last] &= (unsigned char)~2;
 }
 
 /* A group becomes what it was, and *u what it has got since. */
@@ -742,45 +794,23 @@ undo_keep(struct collect *c, struct undo *u)
 	const struct group *g = undo_group(c, u);
 	const struct undo old = *u;
 	const unsigned char *p = c->arena + old.end;
-	bool more = g->last != old.last;	/* items than there were */
-	uint64_t count = 1;		/* of the one that was the last */
+	uint64_t count = 1;		/* of the item that was the last */
 
-	if ((old.head & 2) == 0 && c->arena[old.last] & 2)
+	if (c->arena[old.last] & 2)
 		p += varint_get(p, c->arena + c->cap, &count);
-	else if (!more)
+	else if (g->last == old.last)
 		count = (uint64_t)g->repeats + 1;
-	if (more && *p == 0)
+	if (g->last != old.last && *p == 0)
 		p = c->arena + load32(p + 1);
-	u->first = (uint32_t)(p - c->arena);
-	u->repeats = more ? g->repeats : 0;
-	u->last = g->last;
-	u->end = more ? g->end : u->first;
-	u->limit = old.last;
-	u->cap = (uint32_t)(count - 1 - old.repeats);
+	u->again = (uint32_t)(count - 1 - old.repeats);
+	u->first = u->end = (uint32_t)(p - c->arena);
+	u->repeats = 0;
+	if (g->last != old.last) {
+		u->repeats = g->repeats;
+		u->last = g->last;
+		u->end = g->end;
+	}
 	undo_do(c, &old);
-}
-
-/* What a group has got takes its place, and gets the entry at number at; if
- * it is anything. */
-static bool
-undo_redo(struct collect *c, const struct undo *u, size_t at)
-{
-	struct group *g = undo_group(c, u);
-
-	if (u->cap == 0 && u->first == u->end)
-		return false;
-	g->first = u->first;
-	g->repeats = u->repeats;
-	g->last = u->last;
-	g->end = u->end;
-	g->limit = u->limit;
-	g->cap = u->cap;
-	g->attempt = NEWS;
-	if (c->shape.part_cmd != NULL)
-		store_be32(g->key, 0);		/* it will be asked again */
-	*entry_at(c, at) = (struct entry){ prefix8(g->key, g->klen), u->group,
-		g->klen | ENTRY_GROUP };
-	return true;
 }
 
 /* Writes what is of earlier tasks, and what is of this attempt. */
@@ -793,9 +823,20 @@ write_runs(struct collect *c)
 		undo_keep(c, c->undo + i);
 	if (c->mark.n > 0)
 		write_run(c, 0, c->mark.n, c->oldest, c->newest, true);
-	for (size_t i = 0; i < c->nundo; i++)
-		if (undo_redo(c, c->undo + i, at - 1))
-			at--;
+	for (uint32_t i = 0; i < c->nundo; i++) {
+		const struct undo *u = c->undo + i;
+		struct group *g = undo_group(c, u);
+
+		if (u->again == 0 && u->first == u->end)
+			continue;
+		g->attempt = NEWS;
+		g->end = i;
+		if (c->shape.part_cmd != NULL)
+			store_be32(g->key, 0);	/* it will be asked again */
+		*entry_at(c, --at) = (struct entry){
+			prefix8(g->key, g->klen), u->group,
+			g->klen | ENTRY_GROUP };
+	}
 	c->nundo = 0;
 	if (c->n > at)
 		write_run(c, at, c->n, c->task, c->task, false);
@@ -975,11 +1016,12 @@ static bool
 group_add(struct collect *c, struct group *g, const struct record *r,
     const unsigned char *head, unsigned headlen)
 {
-	uint32_t need = headlen + r->vlen;
+	uint32_t need = headlen + r->vlen, left;
 
 	group_settle(c, g);
-	if (need > g->limit || g->end > g->limit - need) {
-		uint32_t cap = g->cap * 2, at;
+	left = g->left;
+	if (need > left) {
+		uint32_t cap = g->cap * 2u, at;
 
 		if (cap > CHUNK_MOST)
 			cap = CHUNK_MOST;
@@ -992,14 +1034,15 @@ group_add(struct collect *c, struct group *g, const struct record *r,
 		c->arena[g->end] = 0;
 		memcpy(c->arena + g->end + 1, &at, 4);
 		g->end = at;
-		g->limit = at + cap - TAIL;
-		g->cap = cap;
+		left = cap - TAIL;
+		g->cap = (uint16_t)(cap < CHUNK_MOST ? cap : CHUNK_MOST);
 	}
 	g->last = g->end;
 	memcpy(c->arena + g->end, head, headlen);
 	if (r->vlen > 0)
 		memcpy(c->arena + g->end + headlen, r->val, r->vlen);
 	g->end += need;
+	g->left = (uint16_t)(left - need);
 	return true;
 }
 
@@ -1021,9 +1064,9 @@ group_new(struct collect *c, struct slot *s, const struct record *r,
 	    (size_t)need + sizeof *g + r->klen + LINE)
 		return false;
 	g = (struct group *)(void *)(c->arena + at);
-	*g = (struct group){ .last = first, .first = first,
-	    .end = first + headlen + r->vlen, .limit = first + need - TAIL,
-	    .cap = need, .klen = r->klen, .attempt = c->attempt };
+	*g = (struct group){ .last = first, .end = first + need - TAIL,
+	    .cap = (uint16_t)(need < CHUNK_MOST ? need : CHUNK_MOST),
+	    .klen = r->klen, .attempt = c->attempt };
 	if (r->klen > 0)
 		memcpy(g->key, r->key, r->klen);
 	memcpy(c->arena + first, head, headlen);

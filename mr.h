@@ -979,7 +979,7 @@ struct entry {
 	uint32_t off;		/* of the record or group in the arena */
 	uint32_t klen;		/* ENTRY_GROUP: off is a struct group's */
 };
-enum { GROUP_KEY_AT = 32 };	/* a group's key lies so far behind its off */
+enum { GROUP_KEY_AT = 24 };	/* a group's key lies so far behind its off */
 #define ENTRY_GROUP 0x80000000u
 static inline uint32_t
 entry_klen(const struct entry *e)
