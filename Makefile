@@ -31,7 +31,7 @@ OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o given.o \
        taskcmd.o harvest.o pool.o reply.o sorted.o combine.o taskenv.o named.o \
        reader.o perkey.o attempt.o chatter.o feed.o claim.o scratch.o collect.o \
        radix.o replay.o merge.o partcmd.o runio.o feeder.o store.o generate.o \
-       sample.o ship.o input.o files.o codec.o ikey.o keyenc.o keyver.o \
+       sample.o ship.o shell.o input.o files.o codec.o ikey.o keyenc.o keyver.o \
        keydef.o partition.o recfile.o form.o record.o proc.o opt.o resume.o \
        status.o append.o kept.o known.o content.o digest.o jobstate.o \
        jobplan.o jobdir.o commit.o counters.o seal.o buf.o util.o diag.o

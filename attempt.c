@@ -190,8 +190,8 @@ start(struct state *s)
 	struct attempt *a = s->a;
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
 	int null = -1, got;
-	struct spawn sp = { .argv = a->cmd->argv, .envp = a->envp,
-	    .dir = a->dir };
+	struct spawn sp = { .argv = a->cmd->argv, .words = a->cmd->words,
+	    .envp = a->envp, .dir = a->dir };
 	char path[PATH_ROOM];
 
 	s->out = s->err.fd = -1;

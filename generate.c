@@ -67,7 +67,8 @@ void
 generate_command(const struct generate *g, struct command *c,
     const struct split *s)
 {
-	c->argv = xzalloc(7, sizeof *c->argv);
+	*c = (struct command){ .argv = xzalloc(7, sizeof *c->argv),
+	    .shown = g->source };
 	c->argv[0] = xstrdup("/bin/sh");
 	c->argv[1] = xstrdup("-c");
 	c->argv[2] = xasprintf("%s \"$@\"", g->source);
@@ -78,7 +79,6 @@ generate_command(const struct generate *g, struct command *c,
 		c->argv[4] = xasprintf("%llu", (unsigned long long)s->off);
 		c->argv[5] = xasprintf("%llu", (unsigned long long)s->len);
 	}
-	c->shown = g->source;
 }
 
 void

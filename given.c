@@ -7,17 +7,6 @@
 
 #include "mr.h"
 
-/* A command that is one string, run by the shell. */
-void
-given_shell(struct command *c, const char *line)
-{
-	c->argv = xzalloc(4, sizeof *c->argv);
-	c->argv[0] = xstrdup("/bin/sh");
-	c->argv[1] = xstrdup("-c");
-	c->argv[2] = xstrdup(line);
-	c->shown = line;
-}
-
 static uint64_t
 percent_or(const struct optscan *o, uint64_t all,
     uint64_t (*plain)(const struct optscan *))
@@ -108,7 +97,7 @@ take_decompress(struct input *in, const char *how)
 	} else {
 		in->decompress = DECOMPRESS_OWN;
 		in->decoder.own = true;
-		given_shell(&in->decoder.command, how);
+		shell_command(&in->decoder.command, how);
 	}
 }
 

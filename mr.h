@@ -342,12 +342,14 @@ void ship_links(const char *dir);
 /* ------------------------------------------------------------ proc.c */
 struct command {
 	char **argv;		/* NULL: no command */
+	char **words;		/* that do the same without the shell, or NULL */
 	const char *shown;	/* as the user gave it */
 };
 enum { GROUP_TASK, GROUP_FEEDER, GROUP_COMBINER, NGROUPS };
 struct spawn {
 	char *const *argv, *const *envp;
 	int group;		/* of a worker's two, which this one leads */
+	char *const *words;	/* as of a command, tried first; or NULL */
 	const char *path;	/* argv[0] looked up by proc_lookup, or NULL */
 	const char *dir;	/* to run it in, or NULL */
 	int in, out, err;
@@ -377,6 +379,9 @@ const char *signal_name(int sig, char *, size_t);
 const char *proc_lookup(const char *, char *, size_t);
 int command_check(const struct command *, const char *what, bool shell);
 int proc_filter(const char *prog, bool decompress, int in, int out);
+
+/* ----------------------------------------------------------- shell.c */
+void shell_command(struct command *, const char *line);
 
 /* -------------------------------------------------------- capture.c */
 int capture(char *const argv[], int64_t limit_ns, struct buf *out,
@@ -2240,7 +2245,6 @@ struct setup {
 	const char *on, *sbatch;	/* as given, or NULL */
 	const struct optscan *scan;	/* that they are from */
 };
-void given_shell(struct command *, const char *line);
 bool given_option(struct setup *, int id, const struct optscan *);
 
 /* ----------------------------------------------------------- setup.c */

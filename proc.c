@@ -217,8 +217,8 @@ proc_wait(pid_t pid, int *status, int flags)
 
 /* In the child of vfork: only calls that are safe there. */
 static _Noreturn void
-child_exec(const struct spawn *s, const char *path, pid_t parent,
-    volatile int *err)
+child_exec(const struct spawn *s, const char *path, const char *direct,
+    pid_t parent, volatile int *err)
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL };
 	struct rlimit as = { s->as_limit, s->as_limit };
@@ -250,9 +250,21 @@ child_exec(const struct spawn *s, const char *path, pid_t parent,
 							 * kill us */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (direct != NULL)
+		execve(direct, s->words, s->envp);
 	execve(path, s->argv, s->envp);
 	*err = errno;
 	_exit(EXIT_NOCMD);
+}
+
+/* Where a command is that needs no shell; NULL where the shell would look from
+ * another directory, and tell it to the command. */
+static const char *
+word_path(const struct spawn *s, char *out, size_t cap)
+{
+	if (s->words == NULL || s->dir != NULL)
+		return NULL;
+	return proc_lookup(s->words[0], out, cap);
 }
 
 /* Starts a task as the leader of a new process group.  Returns 0, or the
@@ -266,6 +278,8 @@ proc_spawn(const struct spawn *s, pid_t *pid)
 	pid_t self = getpid(), got;
 	sigset_t all, old;
 	const char *path = s->path != NULL ? s->path : s->argv[0];
+	char room[PATH_ROOM];
+	const char *direct = word_path(s, room, sizeof room);
 
 	record_dispositions();
 	sigfillset(&all);
@@ -280,7 +294,7 @@ proc_spawn(const struct spawn *s, pid_t *pid)
 	got = fork();
 #endif
 	if (got == 0)
-		child_exec(s, path, self, &err);
+		child_exec(s, path, direct, self, &err);
 	if (got == -1)
 		err = errno;
 	else

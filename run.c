@@ -333,13 +333,13 @@ run_main(const struct cmd *c, int argc, char *argv[])
 	opt_begin(&o, c, argc, argv);
 	while ((id = opt_next(&o)) != -1)
 		if (id == O_MAP)
-			given_shell(&s.job.map, o.value);
+			shell_command(&s.job.map, o.value);
 		else if (id == O_REDUCE)
-			given_shell(&s.job.reduce, o.value);
+			shell_command(&s.job.reduce, o.value);
 		else if (id == O_COMBINE)
-			given_shell(&s.job.combine, o.value);
+			shell_command(&s.job.combine, o.value);
 		else if (id == O_FINISH)
-			given_shell(&s.job.finish, o.value);
+			shell_command(&s.job.finish, o.value);
 		else if (id == O_CHECK_IT)
 			s.po.check = true;
 		else if (id == O_RANGE || id == O_SOURCE ||

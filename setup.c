@@ -330,7 +330,7 @@ setup_command(struct setup *s, const char *line, const struct optscan *o)
 	if (line != NULL && o->noperands > 0)
 		refuse("-c STRING and CMD exclude each other");
 	if (line != NULL)
-		given_shell(&s->job.map, line);
+		shell_command(&s->job.map, line);
 	else
 		setup_argv(&s->job.map, o->operands);
 	return command_check(&s->job.map, name, line != NULL);

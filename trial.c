@@ -88,8 +88,8 @@ trial_run(struct trial *t, const struct command *cmd, const char *phase,
 {
 	const struct task_name who = { .phase = phase, .task = t->task,
 	    .attempt = attempt, .later = strcmp(phase, "map") != 0 };
-	struct spawn sp = { .argv = cmd->argv, .in = t->in, .out = t->out,
-	    .err = t->err,
+	struct spawn sp = { .argv = cmd->argv, .words = cmd->words,
+	    .in = t->in, .out = t->out, .err = t->err,
 	    .as_limit = t->job->limits.task_memory };
 	int status = 0;
 	off_t end;

@@ -460,6 +460,54 @@ fails_once='test -e tried || { : >tried; exit 1; }'
 	says 'after 2 attempts: \./m'
 }
 
+@test "a line that is only words does what it does in the shell, without one" {
+	printf 'A b\nx y\n' >in
+	# shellcheck disable=SC2016 # the parent is the script's
+	printf '#!/bin/sh\nread -r name </proc/$PPID/comm; echo "$name" "$@"\n' \
+		>parent
+	echo 'cat; echo "$@"' >plain
+	printf '#!/bin/sh\ncat; echo "$@"\n' >args
+	printf '#!/bin/sh\nkill -SEGV $$\n' >crash
+	chmod +x parent plain args crash
+	while IFS= read -r line; do
+		mr run -m "$line" in >out 2>err && status=0 || status=$?
+		MR_DEBUG=shell expect "$status" mr run -m "$line" in
+		prints out
+		cmp err ../err
+	done <<-\end
+		cat
+		 cat	in
+		tr a-z A-Z
+		cut '-d ' -f1
+		cut -d' ' -f"2"
+		sed 's/$/"$HOME"/'
+		sed "s/A/'/"
+		sed "s/\\(A\\)/\1\1/"
+		./plain "a  b" '' c
+		./args *
+		./args ~ a
+		./args a #b
+		./args "$HOME" a
+		./args {a,b} [a-p]*
+		./args <in
+		echo -e a=b
+		x=1 cat
+		no-such-command a
+		''
+		cat 'a
+		cat | cat
+		cat;
+		cat &
+		exit 3
+		if
+	end
+	mr run -m './parent a "b  c" '"'d'" in >out
+	[ "$(cat out)" = "${MR##*/} a b  c d" ]
+	# The shell would have exited with 139.
+	expect 125 mr run -m ./crash in
+	says 'killed by SIGSEGV'
+}
+
 # ---------------------------------------------------------------- too slow
 
 @test "--timeout stops a task that hangs, also one that ignores TERM" {

@@ -23,6 +23,7 @@ DEBUG_WORDS = (
     ("onerun",),
     ("pool",),
     ("hand", "nohand"),
+    ("shell",),
 )
 
 
