@@ -16,7 +16,7 @@
 #include "mr.h"
 
 #define GRACE ((int64_t)2000000000)	/* ns a worker has to end its task */
-#define STREAM_MOST ((uint64_t)8 * MiB)
+#define STREAM_MOST ((uint64_t)16 * MiB)
 enum {
 	WORKER_LEAST = 4 * MiB,		/* of -S */
 	ARENA_MOST = 128 * MiB, HAND_MOST = 16 * MiB,

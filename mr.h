@@ -1664,6 +1664,7 @@ void stream_set_block(struct stream *, size_t);
 int stream_read(struct stream *, struct split *, struct buf *before,
     struct buf *why);
 bool stream_next(struct stream *, struct split *);
+void stream_reuse(struct stream *, const struct place *);
 void stream_close(struct stream *);
 
 /* ------------------------------------------------------------ cuts.c */

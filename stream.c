@@ -39,6 +39,9 @@ struct stream {
 	size_t whole;		/* bytes of it that end with a record */
 	struct place open;	/* the block that is being made */
 	bool is_open;
+	uint64_t expect;	/* bytes that are set aside for it */
+	struct place *free;	/* of blocks that are needed no more */
+	size_t nfree, cap_free;
 	uint64_t off;		/* in the stream: where that block begins */
 	struct buf last;	/* groups: the last record in the spool */
 	bool have_last;
@@ -51,6 +54,7 @@ struct stream {
 };
 
 #define NO_GROUP SIZE_MAX
+enum { SPARE = 128 * KiB };	/* that blocks are longer than they should be */
 
 /* Opens a file that has no size, or standard input for "-".  NULL and errno
  * if that fails. */
@@ -272,17 +276,62 @@ keep_last(struct stream *s, size_t n)
 	buf_put(&s->last, p + begin, n - 1 - begin);
 }
 
+static void
+punch_free(struct stream *s)
+{
+	while (s->nfree > 0) {
+		const struct place *p = s->free + --s->nfree;
+
+		store_punch(s->spool, p, p->off, p->room);
+	}
+}
+
+/* A block begins, of which n bytes are there.  A place that has been used has
+ * its memory already. */
+static void
+begin_block(struct stream *s, size_t n)
+{
+	uint64_t need = n > s->block ? n : s->block;
+	size_t i = 0;
+
+	while (i < s->nfree && s->free[i].room < need)
+		i++;
+	if (i < s->nfree) {
+		store_reuse(s->spool, need, s->free + i, &s->open);
+		s->free[i] = s->free[--s->nfree];
+	} else {
+		punch_free(s);
+		s->expect = need + SPARE;
+		store_pick(s->spool, s->expect, &s->open);
+	}
+	s->open.store = s->spool_id;
+	s->is_open = true;
+}
+
+/* The place of a block that nobody will read again, and to whose memory no pipe
+ * refers, may be used for another. */
+void
+stream_reuse(struct stream *s, const struct place *at)
+{
+	if (at->disk || s->ended) {
+		store_punch(s->spool, at, at->off, at->len);
+		return;
+	}
+	if (s->nfree == s->cap_free) {
+		s->cap_free = grown(s->cap_free, s->nfree + 1);
+		s->free = xrealloc(s->free, s->cap_free, sizeof *s->free);
+	}
+	s->free[s->nfree++] = *at;
+}
+
 /* Moves the first n bytes of the buffer to the spool, into the open block. */
 static void
 spool(struct stream *s, size_t n)
 {
 	if (n == 0)
 		return;
-	if (!s->is_open) {
-		store_pick(s->spool, s->block, &s->open);
-		s->open.store = s->spool_id;
-		s->is_open = true;
-	}
+	if (!s->is_open)
+		begin_block(s, n);
 	if (s->groups)
 		keep_last(s, n);
 	store_append(s->spool, &s->open, s->buf.p, n);
@@ -292,9 +341,17 @@ spool(struct stream *s, size_t n)
 static bool
 finish_block(struct stream *s, struct split *split)
 {
+	struct place all;
+
 	if (!s->is_open || s->open.len == 0)
 		return false;
-	store_keep(s->spool, &s->open);
+	if (!s->open.disk && s->open.room == 0)
+		s->open.room = s->open.len > s->expect ? s->open.len :
+		    s->expect;
+	all = s->open;
+	if (!all.disk)
+		all.len = all.room;
+	store_keep(s->spool, &all);
 	*split = (struct split){ .nfiles = 1, .stream = true, .exact = true,
 	    .off = s->off, .len = s->open.len, .spool = s->open,
 	    .head = s->head, .head_spool = s->head_spool };
@@ -330,6 +387,7 @@ end_stream(struct stream *s, struct split *split)
 		bad_stream(s, &why);
 	spool(s, s->buf.len);
 	finish_block(s, split);
+	punch_free(s);
 }
 
 /* Of what has been read, makes a block if it is enough for one. */
@@ -406,6 +464,8 @@ stream_close(struct stream *s)
 	if (s == NULL)
 		return;
 	unpack_end(&s->in);
+	punch_free(s);
+	free(s->free);
 	buf_free(&s->buf);
 	buf_free(&s->key);
 	buf_free(&s->last);

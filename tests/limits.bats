@@ -331,6 +331,21 @@ load failure
 	[ "$(wc -c <sorted)" -eq "$(wc -c <in)" ]
 }
 
+@test "what comes through a pipe is kept no longer than it is needed, and not mixed up" {
+	awk 'BEGIN { for (i = 0; i < 1200000; i++)
+		print i * 7919 % 1000003 % 7 "\t" i }' >in
+	awk -F '\t' '{ n[$1]++; s[$1] += $2 } END { for (k in n)
+		print k "\t" n[k] "\t" s[k] }' in | LC_ALL=C sort >want
+	# It is longer than any file may be.
+	[ "$(wc -c <in)" -gt 10000000 ]
+	for j in 1 2; do
+		expect 0 bash -c 'ulimit -f 6144
+			cat in | mr run -S 16M -j "$1" --agg "count sum 2"' \
+			bash "$j"
+		prints want
+	done
+}
+
 @test "output that is far longer than what was sorted, or read, takes no more memory" {
 	needs_plain_binary
 	yes 'a key	a value' | head -n 8000000 >in
