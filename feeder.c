@@ -48,7 +48,8 @@ feeder_start(struct feeder *f, const struct decoder *d, char *const *envp,
     int in, const char *dir, struct buf *why)
 {
 	struct spawn sp = { .argv = d->command.argv,
-	    .words = d->command.words, .envp = envp, .in = in, .group = GROUP_FEEDER };
+	    .words = d->command.words, .envp = envp, .in = in,
+	    .group = GROUP_FEEDER };
 	char path[PATH_ROOM];
 	int out[2], err;
 

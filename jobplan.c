@@ -228,7 +228,7 @@ copy_stream(struct driver *d, size_t i)
 	spool = (struct store){ .mem = -1, .disk = draft.fd,
 	    .dir = dir->path, .synced = UINT64_MAX };
 	s = stream_open(f->name, &job->shape.fmt, &bytes, &spool, 0, MiB,
-	    false, true);
+	    false, true, false);
 	if (s == NULL)
 		die_errno("%s", f->name);
 	stream_unpack(s, file_decoder(&job->input, f),

@@ -846,6 +846,7 @@ void store_use(struct store *);
 void store_leave(struct store *);
 void store_empty(struct store *);
 void store_close(struct store *);
+void store_free(const struct store *, const struct place *);
 void store_punch(const struct store *, const struct place *, uint64_t off,
     uint64_t len);
 
@@ -1655,7 +1656,7 @@ int check_run(struct job *, bool cut);
 struct stream;
 struct stream *stream_open(const char *name, const struct format *,
     const struct form *, struct store *spool, uint16_t spool_id, size_t block,
-    bool groups, bool uncut);
+    bool groups, bool uncut, bool reuses);
 void stream_unpack(struct stream *, const struct decoder *, bool look,
     const char *dir);
 int stream_fd(const struct stream *);
@@ -1664,7 +1665,7 @@ void stream_set_block(struct stream *, size_t);
 int stream_read(struct stream *, struct split *, struct buf *before,
     struct buf *why);
 bool stream_next(struct stream *, struct split *);
-void stream_reuse(struct stream *, const struct place *);
+void stream_done(struct stream *, const struct place *);
 void stream_close(struct stream *);
 
 /* ------------------------------------------------------------ cuts.c */

@@ -64,13 +64,10 @@ release_block(struct driver *d, struct task *t)
 
 	if (!s->stream)
 		return;
-	/* What a command reads may still be in its pipes. */
-	if (d->stream != NULL && d->job->kind == JOB_SORT &&
-	    d->job->map.argv == NULL)
-		stream_reuse(d->stream, &s->spool);
+	if (d->stream != NULL)
+		stream_done(d->stream, &s->spool);
 	else
-		store_punch(d->job->stores + s->spool.store, &s->spool,
-		    s->spool.off, s->spool.len);
+		store_free(d->job->stores + s->spool.store, &s->spool);
 	d->stream_blocks--;
 	s->stream = false;
 }

@@ -374,7 +374,8 @@ plan_more(struct driver *d)
 			    d->po->block != 0 ? d->po->block :
 			    block_least(job) < d->stream_block_size ?
 			    block_least(job) : d->stream_block_size,
-			    job->check_order || job->grouped, job->whole_file);
+			    job->check_order || job->grouped, job->whole_file,
+			    job->kind == JOB_SORT && job->map.argv == NULL);
 			if (d->stream == NULL)
 				die_errno("%s", f->name);
 			stream_unpack(d->stream, file_decoder(&job->input, f),

@@ -257,12 +257,29 @@ child_exec(const struct spawn *s, const char *path, const char *direct,
 	_exit(EXIT_NOCMD);
 }
 
-/* Where a command is that needs no shell; NULL where the shell would look from
- * another directory, and tell it to the command. */
+/* Whether PWD is what a shell would set it to. */
+static bool
+pwd_is_right(void)
+{
+	static int right = -1;
+	const char *pwd = getenv("PWD");
+	struct stat a, b;
+
+	if (right == -1)
+		right = pwd != NULL && pwd[0] == '/' && stat(pwd, &a) == 0 &&
+		    stat(".", &b) == 0 && a.st_dev == b.st_dev &&
+		    a.st_ino == b.st_ino;
+	return right;
+}
+
+/* Where a command is that needs no shell; NULL where the shell would change
+ * PWD, or has a function of that name. */
 static const char *
 word_path(const struct spawn *s, char *out, size_t cap)
 {
-	if (s->words == NULL || s->dir != NULL)
+	if (s->words == NULL || s->dir != NULL || !pwd_is_right() ||
+	    (size_t)snprintf(out, cap, "BASH_FUNC_%s%%%%", s->words[0]) >=
+	    cap || getenv(out) != NULL)
 		return NULL;
 	return proc_lookup(s->words[0], out, cap);
 }

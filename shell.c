@@ -15,8 +15,8 @@ static bool
 shell_does(const char *word)
 {
 	static const char *const own[] = { "!", ".", ":", "[", "alias", "bg",
-	    "bind", "break", "builtin", "caller", "case", "cd", "command",
-	    "compgen", "complete", "continue", "coproc", "declare", "dirs",
+	    "bind", "break", "builtin", "caller", "case", "cd", "chdir", "command",
+	    "compgen", "complete", "compopt", "continue", "coproc", "declare", "dirs",
 	    "disown", "do", "done", "echo", "elif", "else", "enable", "esac",
 	    "eval", "exec", "exit", "export", "false", "fc", "fg", "fi", "for",
 	    "function", "getopts", "hash", "help", "history", "if", "in",
@@ -72,6 +72,7 @@ plain_words(const char *line)
 			p += strspn(p, " \t");
 	}
 	if (p != NULL && n > 0 && *words[0] != '\0' &&
+	    strchr("-+%", *words[0]) == NULL &&
 	    strchr(words[0], '=') == NULL && !shell_does(words[0]))
 		return words;
 	free(words);

@@ -113,6 +113,12 @@ store_reuse(struct store *s, uint64_t expect, const struct place *free,
 	at->len = 0;
 }
 
+static uint64_t
+place_size(const struct place *at)
+{
+	return at->room > at->len ? at->room : at->len;
+}
+
 /* A range that has no room for more bytes goes where there is. */
 static void
 move_range(struct store *s, struct place *at, size_t more)
@@ -132,7 +138,7 @@ move_range(struct store *s, struct place *at, size_t more)
 		store_append(s, at, b.p, n);
 		done += n;
 	}
-	store_punch(s, &old, old.off, old.room > old.len ? old.room : old.len);
+	store_free(s, &old);
 	buf_free(&b);
 }
 
@@ -200,7 +206,7 @@ store_grow(struct store *s, struct place *at, const void *data, size_t len)
 void
 store_keep(struct store *s, const struct place *at)
 {
-	uint64_t end = at->off + at->len;
+	uint64_t end = at->off + (at->disk ? at->len : place_size(at));
 
 	if (at->disk && end > s->disklen)
 		s->disklen = end;
@@ -296,6 +302,13 @@ store_punch(const struct store *s, const struct place *at, uint64_t off,
 	(void)off;
 	(void)len;
 #endif
+}
+
+/* Gives back all of a range. */
+void
+store_free(const struct store *s, const struct place *at)
+{
+	store_punch(s, at, at->off, place_size(at));
 }
 
 /* Sends bytes through the compression program, or with unpack through

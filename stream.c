@@ -40,6 +40,7 @@ struct stream {
 	struct place open;	/* the block that is being made */
 	bool is_open;
 	uint64_t expect;	/* bytes that are set aside for it */
+	bool reuses;		/* the places of blocks that are done */
 	struct place *free;	/* of blocks that are needed no more */
 	size_t nfree, cap_free;
 	uint64_t off;		/* in the stream: where that block begins */
@@ -56,12 +57,13 @@ struct stream {
 #define NO_GROUP SIZE_MAX
 enum { SPARE = 128 * KiB };	/* that blocks are longer than they should be */
 
-/* Opens a file that has no size, or standard input for "-".  NULL and errno
- * if that fails. */
+/* Opens a file that has no size, or standard input for "-".  reuses: no
+ * pipe gets to refer to the memory of a block, which another may have when it
+ * is done.  NULL and errno if that fails. */
 struct stream *
 stream_open(const char *name, const struct format *fmt,
     const struct form *form, struct store *spool, uint16_t spool_id,
-    size_t block, bool groups, bool uncut)
+    size_t block, bool groups, bool uncut, bool reuses)
 {
 	struct stream *s;
 	int fd;
@@ -75,7 +77,7 @@ stream_open(const char *name, const struct format *fmt,
 	s = xzalloc(1, sizeof *s);
 	*s = (struct stream){ .fmt = fmt, .form = form, .spool = spool,
 	    .spool_id = spool_id, .name = name, .groups = groups,
-	    .uncut = uncut, .block = block,
+	    .uncut = uncut, .reuses = reuses, .block = block,
 	    .headed = form->header == HEADER_NONE, .group = NO_GROUP };
 	unpack_begin(&s->in, fd, NULL, false, NULL);
 	cutter_begin(&s->cut, form, 0);
@@ -279,19 +281,16 @@ keep_last(struct stream *s, size_t n)
 static void
 punch_free(struct stream *s)
 {
-	while (s->nfree > 0) {
-		const struct place *p = s->free + --s->nfree;
-
-		store_punch(s->spool, p, p->off, p->room);
-	}
+	while (s->nfree > 0)
+		store_free(s->spool, s->free + --s->nfree);
 }
 
 /* A block begins, of which n bytes are there.  A place that has been used has
- * its memory already. */
+ * its memory already; one that will be gets some room to spare. */
 static void
 begin_block(struct stream *s, size_t n)
 {
-	uint64_t need = n > s->block ? n : s->block;
+	uint64_t need = n > s->block || s->form->records > 0 ? n : s->block;
 	size_t i = 0;
 
 	while (i < s->nfree && s->free[i].room < need)
@@ -299,22 +298,22 @@ begin_block(struct stream *s, size_t n)
 	if (i < s->nfree) {
 		store_reuse(s->spool, need, s->free + i, &s->open);
 		s->free[i] = s->free[--s->nfree];
+		s->expect = 0;
 	} else {
 		punch_free(s);
-		s->expect = need + SPARE;
-		store_pick(s->spool, s->expect, &s->open);
+		s->expect = s->reuses ? need + SPARE : 0;
+		store_pick(s->spool, s->reuses ? s->expect : need, &s->open);
 	}
 	s->open.store = s->spool_id;
 	s->is_open = true;
 }
 
-/* The place of a block that nobody will read again, and to whose memory no pipe
- * refers, may be used for another. */
+/* A block is done: nobody will read it again. */
 void
-stream_reuse(struct stream *s, const struct place *at)
+stream_done(struct stream *s, const struct place *at)
 {
-	if (at->disk || s->ended) {
-		store_punch(s->spool, at, at->off, at->len);
+	if (!s->reuses || at->disk || at->room > s->block + 2 * SPARE) {
+		store_free(s->spool, at);
 		return;
 	}
 	if (s->nfree == s->cap_free) {
@@ -341,17 +340,12 @@ spool(struct stream *s, size_t n)
 static bool
 finish_block(struct stream *s, struct split *split)
 {
-	struct place all;
-
 	if (!s->is_open || s->open.len == 0)
 		return false;
-	if (!s->open.disk && s->open.room == 0)
+	if (s->open.room == 0)
 		s->open.room = s->open.len > s->expect ? s->open.len :
 		    s->expect;
-	all = s->open;
-	if (!all.disk)
-		all.len = all.room;
-	store_keep(s->spool, &all);
+	store_keep(s->spool, &s->open);
 	*split = (struct split){ .nfiles = 1, .stream = true, .exact = true,
 	    .off = s->off, .len = s->open.len, .spool = s->open,
 	    .head = s->head, .head_spool = s->head_spool };
@@ -387,7 +381,6 @@ end_stream(struct stream *s, struct split *split)
 		bad_stream(s, &why);
 	spool(s, s->buf.len);
 	finish_block(s, split);
-	punch_free(s);
 }
 
 /* Of what has been read, makes a block if it is enough for one. */

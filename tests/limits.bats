@@ -344,6 +344,28 @@ load failure
 			bash "$j"
 		prints want
 	done
+	# Blocks that commands read take no more than they are long.
+	head -c 4000000 in >few
+	expect 0 bash -c 'ulimit -f 6144
+		cat few | mr run -S 64M -N 2000 -m cat'
+	prints few
+}
+
+@test "of what comes through a pipe nothing is left when it has been sorted" {
+	[ -e /proc/self/fd ] || skip "there is no /proc"
+	cat >held <<-\end
+		#!/bin/sh
+		cat >/dev/null
+		for f in /proc/$PPID/fd/*; do
+			case $(readlink "$f") in
+			*memfd:*) stat -Lc '%b %B' "$f" ;;
+			esac
+		done | awk '{ sum += $1 * $2 } END { print sum + 0 }'
+	end
+	chmod +x held
+	# Equal records are a run of a few bytes.
+	yes a | head -n 15000000 | mr run -S 64M -j 2 -r ./held >out
+	[ "$(cat out)" -lt 1000000 ]
 }
 
 @test "output that is far longer than what was sorted, or read, takes no more memory" {

@@ -501,6 +501,10 @@ fails_once='test -e tried || { : >tried; exit 1; }'
 		exit 3
 		if
 	end
+	for how in 'env -u PWD' 'env PWD=/' 'env PWD=..' 'env PWD=/none'; do
+		$how mr run -m 'printenv PWD' in >out
+		[ "$(cat out)" = "$PWD" ]
+	done
 	mr run -m './parent a "b  c" '"'d'" in >out
 	[ "$(cat out)" = "${MR##*/} a b  c d" ]
 	# The shell would have exited with 139.
