@@ -15,9 +15,9 @@ static bool
 shell_does(const char *word)
 {
 	static const char *const own[] = { "!", ".", ":", "[", "alias", "bg",
-	    "bind", "break", "builtin", "caller", "case", "cd", "chdir", "command",
-	    "compgen", "complete", "compopt", "continue", "coproc", "declare", "dirs",
-	    "disown", "do", "done", "echo", "elif", "else", "enable", "esac",
+	    "bind", "break", "builtin", "caller", "case", "cd", "chdir",
+	    "command", "compgen", "complete", "compopt", "continue", "coproc",
+	    "declare", "dirs", "disown", "do", "done", "echo", "elif", "else", "enable", "esac",
 	    "eval", "exec", "exit", "export", "false", "fc", "fg", "fi", "for",
 	    "function", "getopts", "hash", "help", "history", "if", "in",
 	    "jobs", "kill", "let", "local", "logout", "mapfile", "popd",

@@ -69,7 +69,7 @@ combined() {	# combined IN|OUT: records, as -v says
 @test "what it prints is sorted again, also if it is more than the memory" {
 	records
 	# All that it reads, backwards, and each record longer.
-	MR_DEBUG=nojoin expect 0 mr run -v -S 6M -j 1 --block-size 300K -R 1 		--combine 'tac | awk -v "x=$(printf %0150d 0)" "{ print \$0 x }"' 		-r 'tee red | LC_ALL=C sort -c -s -t "	" -k 1,1' in
+	MR_DEBUG=nojoin expect 0 mr run -v -S 5M -j 1 --block-size 300K -R 1 		--combine 'tac | awk -v "x=$(printf %0150d 0)" "{ print \$0 x }"' 		-r 'tee red | LC_ALL=C sort -c -s -t "	" -k 1,1' in
 	reference in | cut -f1 | cmp - <(cut -f1 red)
 	[ "$(sed -n 's/.*spilled \([0-9]*\) bytes/\1/p' ../err)" -gt 8000000 ]
 }
