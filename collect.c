@@ -50,9 +50,10 @@ enum {
 	BOTTOM = 8,		/* offset 0 means none */
 	TABLE_LEAST = 1024,	/* slots */
 	AHEAD = 16,		/* entries whose records are fetched early */
-	LAST_AHEAD = 8,		/* records whose groups' ends are */
+	END_AHEAD = 8,		/* records whose groups' ends are */
 	JUDGE_AT = 32768,	/* records after which grouping is judged */
-	CHUNK_MOST = 4096,	/* longer ones hold but one value */
+	CAP_UNIT = 16,		/* bytes */
+	CHUNK_MOST = UINT8_MAX * CAP_UNIT, /* longer: hold one value */
 	TAIL = 10,		/* kept free in a chunk: a count and a jump */
 	NOTED = MiB,		/* a record this long may need much memory */
 	SLACK = 16,		/* readable bytes behind every key and value */
@@ -68,7 +69,8 @@ struct group {
 	uint32_t end;		/* of what there is, in the last chunk; NEWS:
 				 * number of the undo note */
 	uint16_t left;		/* bytes that the last chunk still has */
-	uint16_t cap;		/* of the last chunk, or CHUNK_MOST */
+	uint8_t cap;		/* of the last chunk, see cap_units */
+	uint8_t digest;		/* of the last value, see value_digest */
 	uint32_t klen;
 	uint32_t attempt;	/* the last one that it is of, or was noted in */
 	unsigned char key[];
@@ -84,7 +86,8 @@ struct undo {
 	uint32_t repeats, last, end;
 	union {
 		struct {
-			uint16_t left, cap;
+			uint16_t left;
+			uint8_t cap, digest;
 		};
 		uint32_t first;	/* item; none: end */
 	};
@@ -761,7 +764,7 @@ undo_note(struct collect *c, struct group *g)
 	c->undo[c->nundo++] = (struct undo){
 		.group = (uint32_t)((unsigned char *)g - c->arena),
 		.repeats = g->repeats, .last = g->last, .end = g->end,
-		.left = g->left, .cap = g->cap };
+		.left = g->left, .cap = g->cap, .digest = g->digest };
 	g->attempt = c->attempt;
 	return true;
 }
@@ -784,6 +787,7 @@ undo_do(struct collect *c, const struct undo *u)
 	g->end = u->end;
 	g->left = u->left;
 	g->cap = u->cap;
+	g->digest = u->digest;
 	c->arena[g->last] &= (unsigned char)~2;
 }
 
@@ -1011,17 +1015,60 @@ scan_straight(struct collect *c)
 	}
 }
 
+static uint64_t
+item_head(const struct record *r)
+{
+	return (r->noval ? 0 : (uint64_t)r->vlen + 1) << 2 | 1;
+}
+
+static uint32_t
+item_size(const struct record *r)
+{
+	unsigned char tmp[10];
+
+	return r->vlen + (r->vlen <= ITEM_SHORT ? 1 :
+	    varint_put(tmp, item_head(r)));
+}
+
+/* Writes a value as an item, and up to 8 bytes of anything behind it. */
+static inline void
+item_put(unsigned char *p, const struct record *r)
+{
+	if (r->vlen <= ITEM_SHORT)
+		*p++ = (unsigned char)item_head(r);
+	else
+		p += varint_put(p, item_head(r));
+	if (r->vlen <= 8)
+		memcpy(p, r->val, 8);
+	else
+		memcpy(p, r->val, r->vlen);
+}
+
+/* Tells most values from the last one of a group without a look at that one,
+ * which is in another line of the cache. */
+static uint8_t
+value_digest(const struct record *r)
+{
+	return (uint8_t)(load_upto8(r->val, r->vlen) * 0x9e3779b97f4a7c15 >> 56);
+}
+
+static uint8_t
+cap_units(uint32_t cap)
+{
+	return cap < CHUNK_MOST ? (uint8_t)((cap + CAP_UNIT - 1) / CAP_UNIT) :
+	    UINT8_MAX;
+}
+
 /* Adds a value to a group that has it not as its last one. */
 static bool
-group_add(struct collect *c, struct group *g, const struct record *r,
-    const unsigned char *head, unsigned headlen)
+group_add(struct collect *c, struct group *g, const struct record *r)
 {
-	uint32_t need = headlen + r->vlen, left;
+	uint32_t need = item_size(r), left;
 
 	group_settle(c, g);
 	left = g->left;
 	if (need > left) {
-		uint32_t cap = g->cap * 2u, at;
+		uint32_t cap = g->cap * 2u * CAP_UNIT, at;
 
 		if (cap > CHUNK_MOST)
 			cap = CHUNK_MOST;
@@ -1035,44 +1082,44 @@ group_add(struct collect *c, struct group *g, const struct record *r,
 		memcpy(c->arena + g->end + 1, &at, 4);
 		g->end = at;
 		left = cap - TAIL;
-		g->cap = (uint16_t)(cap < CHUNK_MOST ? cap : CHUNK_MOST);
+		g->cap = cap_units(cap);
 	}
+	item_put(c->arena + g->end, r);
 	g->last = g->end;
-	memcpy(c->arena + g->end, head, headlen);
-	if (r->vlen > 0)
-		memcpy(c->arena + g->end + headlen, r->val, r->vlen);
+	g->digest = value_digest(r);
 	g->end += need;
 	g->left = (uint16_t)(left - need);
 	return true;
 }
 
+/* Begins a group with its first value.  If it is small it is in one line, and
+ * its first chunk has the rest of that. */
 static bool
 group_new(struct collect *c, struct slot *s, const struct record *r,
-    uint32_t hash, const unsigned char *head, unsigned headlen)
+    uint32_t hash)
 {
-	uint32_t need = headlen + r->vlen + TAIL, at, first;
+	uint32_t at = (uint32_t)(c->used + 7) & ~7u, need = item_size(r);
+	uint32_t size = (uint32_t)sizeof(struct group) + r->klen, first, end;
 	struct group *g;
 
-	at = (uint32_t)(c->used + 7) & ~7u;
-	first = at + (uint32_t)sizeof *g + r->klen;
-	if (at / LINE != (first + need - TAIL - 1) / LINE &&
-	    first + need - TAIL - at <= LINE) {
-		first += LINE - at % LINE;
-		at += LINE - at % LINE;
-	}
 	if (room_left(c, c->used, c->n + 1) <
-	    (size_t)need + sizeof *g + r->klen + LINE)
+	    (size_t)size + need + TAIL + 2 * LINE)
 		return false;
+	if (size + need <= LINE && at % LINE + size + need > LINE)
+		at += LINE - at % LINE;
+	first = at + size;
+	end = first + need + TAIL;
+	if (at / LINE == end / LINE)
+		end = (at / LINE + 1) * LINE;
 	g = (struct group *)(void *)(c->arena + at);
-	*g = (struct group){ .last = first, .end = first + need - TAIL,
-	    .cap = (uint16_t)(need < CHUNK_MOST ? need : CHUNK_MOST),
+	*g = (struct group){ .last = first, .end = first + need,
+	    .left = (uint16_t)(end - first - need - TAIL),
+	    .cap = cap_units(end - first), .digest = value_digest(r),
 	    .klen = r->klen, .attempt = c->attempt };
 	if (r->klen > 0)
 		memcpy(g->key, r->key, r->klen);
-	memcpy(c->arena + first, head, headlen);
-	if (r->vlen > 0)
-		memcpy(c->arena + first + headlen, r->val, r->vlen);
-	c->used = first + need;
+	item_put(c->arena + first, r);
+	c->used = end;
 	c->taken++;
 	*s = (struct slot){ hash, at };
 	push(c, r->key, r->klen, at, ENTRY_GROUP);
@@ -1119,30 +1166,25 @@ static inline bool
 group_record(struct collect *c, const struct record *r, uint32_t hash,
     size_t j)
 {
-	unsigned char head[10];
-	unsigned headlen = 1;
 	struct group *g;
 	struct slot *s;
 
 	if (table_full(c))
 		return false;
-	if (r->vlen <= ITEM_SHORT)
-		head[0] = (unsigned char)((r->noval ? 0 : r->vlen + 1) << 2 | 1);
-	else
-		headlen = varint_put(head, (uint64_t)(r->vlen + 1) << 2 | 1);
 	s = group_slot(c, r, hash, j);
 	if (s->off == 0)
-		return group_new(c, s, r, hash, head, headlen);
+		return group_new(c, s, r, hash);
 	g = (struct group *)(void *)(c->arena + s->off);
 	if (g->attempt != c->attempt && !undo_note(c, g))
 		return false;
-	if (r->vlen <= ITEM_SHORT && c->arena[g->last] == head[0] &&
+	if (g->digest == value_digest(r) && r->vlen <= ITEM_SHORT &&
+	    c->arena[g->last] == item_head(r) &&
 	    same_bytes(c->arena + g->last + 1, r->val, r->vlen) &&
 	    g->repeats < UINT32_MAX - 1) {
 		g->repeats++;
 		return true;
 	}
-	return group_add(c, g, r, head, headlen);
+	return group_add(c, g, r);
 }
 
 /* A group with cells, and behind them the key if it is not what is sorted by.
@@ -1369,15 +1411,15 @@ add_record(struct collect *c, const struct record *r,
 	}
 }
 
-/* Fetches the last value of the group in slot j. */
+/* Fetches the end of the group in slot j. */
 static inline void
-prefetch_last(const struct collect *c, size_t j)
+prefetch_end(const struct collect *c, size_t j)
 {
 	uint32_t off = c->table[j].off;
 
 	if (c->agg == NULL && off != 0)
 		__builtin_prefetch(c->arena +
-		    ((const struct group *)(const void *)(c->arena + off))->last);
+		    ((const struct group *)(const void *)(c->arena + off))->end);
 }
 
 /* Adds records to their groups.  Slots, then groups, are fetched for all of
@@ -1403,8 +1445,8 @@ group_batch(struct collect *c, struct record *r, size_t n)
 		__builtin_prefetch(off & TALLY ? g - 25 : g + 56);
 	}
 	for (size_t i = 0; i < n; i++) {
-		if (i + LAST_AHEAD < n)
-			prefetch_last(c, at[i + LAST_AHEAD]);
+		if (i + END_AHEAD < n)
+			prefetch_end(c, at[i + END_AHEAD]);
 		if (try_record(c, r + i, r + i, hash[i], at[i]))
 			continue;
 		/* The table grows or the arena is emptied: the places that
