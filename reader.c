@@ -13,7 +13,10 @@
 
 #include "mr.h"
 
-enum { COPY = 256 * KiB };
+enum {
+	COPY = 256 * KiB,
+	SLACK = 8,		/* readable bytes behind the window */
+};
 
 static int
 file_failed(const struct file *f, const char *text, struct buf *why)
@@ -408,7 +411,7 @@ read_on(struct reader *r, struct buf *why)
 	r->given = 0;
 	if (r->cap - r->n < COPY) {
 		r->cap = grown(r->cap, r->n + COPY);
-		r->win = xrealloc(r->win, r->cap, 1);
+		r->win = xrealloc(r->win, r->cap + SLACK, 1);
 	}
 	want = r->cap - r->n - FORM_MOST;	/* for what may be lacking */
 	n = reader_piece(r, r->win + r->n, want, why);
@@ -564,6 +567,16 @@ in_order(struct reader *r, const struct record *v)
 	    r->key.p, r->key.len) <= 0;
 }
 
+/* What prefix8 says of a key with SLACK bytes behind it. */
+static uint64_t
+prefix_of(const unsigned char *key, size_t len)
+{
+	uint64_t x = load_be64(key);
+
+	return len >= 8 ? x : len == 0 ? 0 : x >> (64 - 8 * len) <<
+	    (64 - 8 * len);
+}
+
 /* Looks at the keys of the whole records in the window.  -1 if one is less
  * than the one before it. */
 static int
@@ -574,12 +587,17 @@ check_order(struct reader *r)
 	const unsigned char *key = r->key.p;
 	size_t klen = r->key.len, used, n;
 	bool defs = r->job->shape.key == KEY_DEFS;
+	uint64_t prefix = prefix8(key, klen), before;
 
 	while ((n = record_batch(f, r->win + r->checked, r->n - r->checked,
 	    v, RECORD_BATCH, &used)) > 0) {
 		for (size_t i = 0; i < n; i++) {
 			r->records++;
+			before = prefix;
+			prefix = prefix_of(v[i].key, v[i].klen);
 			if (defs ? !in_order(r, v + i) : r->have_key &&
+			    prefix <= before && (prefix < before ||
+			    klen > v[i].klen || klen > sizeof prefix) &&
 			    key_compare(key, klen, v[i].key, v[i].klen) > 0) {
 				r->disorder = true;
 				return -1;
@@ -613,7 +631,7 @@ reader_checked(void *arg, unsigned char *out, size_t cap, struct buf *why)
 		r->given = r->checked = 0;
 		if (r->cap - r->n < COPY) {
 			r->cap = grown(r->cap, r->n + COPY);
-			r->win = xrealloc(r->win, r->cap, 1);
+			r->win = xrealloc(r->win, r->cap + SLACK, 1);
 		}
 		got = reader_read(r, r->win + r->n, COPY, why);
 		if (got <= 0)

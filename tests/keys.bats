@@ -232,6 +232,32 @@ tab=$'\t'
 	expect 1 mr reduce -k 1,1 -k 2,2n cat <in
 }
 
+@test "reduce tells any two keys apart, however long and alike they are" {
+	# In order.  NUL and 0xff are bytes like others.
+	for key in '' '\0000' '\0000\0000' '\0000a' 1 '1\0000' 1234567 \
+		'1234567\0000' 12345678 '12345678\0000' 12345678a 1a \
+		'\0376' '\0377' '\0377\0377'; do
+		printf '%b\tv\n%b\n' "$key" "$key"
+	done >in
+	mr reduce cat <in | cmp - in
+	# Each pair of neighbours the other way round.
+	while IFS=' ' read -r less more; do
+		printf "%b\n%b\n" "$more" "$less" >pair
+		expect 1 mr reduce cat <pair
+		says 'not in key order: record 2 '
+	done <<-'END'
+		\0 \0000\0000
+		1 1\0000
+		1\0000 1a
+		1234567 1234567\0000
+		1234567\0000 12345678
+		12345678 12345678\0000
+		12345678\0000 12345678a
+		abcdefgha abcdefghb
+		\0377 \0377\0377
+	END
+}
+
 @test "-v names the key, not what it is sorted by" {
 	{ seq 1000 | sed "s/^/hot$tab/"; seq 100; } >in
 	mr run -v -k 1,1r -k 2,2n -r cat in 2>err >/dev/null
