@@ -59,6 +59,7 @@ enum {
 	SLACK = 16,		/* readable bytes behind every key and value */
 	LINE = 64,		/* of the cache: small groups touch but one */
 };
+_Static_assert(TAIL >= 8, "see item_put");
 
 /* What a key has gathered.  Its key follows, then its first chunk.  Values are
  * encoded as in a run (runio.c); in a chunk a 0 and a 32-bit offset lead to the
@@ -1052,6 +1053,7 @@ value_digest(const struct record *r)
 	return (uint8_t)(load_upto8(r->val, r->vlen) * 0x9e3779b97f4a7c15 >> 56);
 }
 
+/* The length of a chunk in a byte; the next one will be twice as long. */
 static uint8_t
 cap_units(uint32_t cap)
 {

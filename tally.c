@@ -149,8 +149,11 @@ tally_add(const struct aggspec *a, int64_t *v, const struct record *r)
 
 	if (!a->lone_sum)
 		return add_all(a, v, r);
-	if (r->noval || !read_whole(r->val, r->vlen, a->fmt.sep, &x) ||
-	    !add(KEEP_SUM, false, v + 1, x))
+	if (r->vlen == 1 && (unsigned)*r->val - '0' < 10)
+		x = *r->val - '0';
+	else if (r->noval || !read_whole(r->val, r->vlen, a->fmt.sep, &x))
+		return false;
+	if (!add(KEEP_SUM, false, v + 1, x))
 		return false;
 	v[0]++;
 	return true;
