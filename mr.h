@@ -141,6 +141,16 @@ prefix8(const unsigned char *p, size_t len)
 	return x;
 }
 
+/* The same of a key with 8 readable bytes, whatever its length. */
+static inline uint64_t
+prefix8_ahead(const unsigned char *p, size_t len)
+{
+	uint64_t x = load_be64(p);
+
+	return len >= 8 ? x : len == 0 ? 0 : x >> (64 - 8 * len) <<
+	    (64 - 8 * len);
+}
+
 struct place {			/* a range of bytes in some store */
 	uint64_t off, len;
 	uint64_t room;		/* bytes it may take; 0: it has no end */

@@ -397,6 +397,16 @@ has_more(const struct reader *r)
 	return r->seg.pipe ? !r->drained : r->seg.off < r->seg.end;
 }
 
+/* Makes the window hold COPY bytes more. */
+static void
+window_room(struct reader *r)
+{
+	if (r->cap - r->n < COPY) {
+		r->cap = grown(r->cap, r->n + COPY);
+		r->win = xrealloc(r->win, r->cap + SLACK, 1);
+	}
+}
+
 /* More of the segment into the window.  -1 with the reason. */
 static int
 read_on(struct reader *r, struct buf *why)
@@ -409,10 +419,7 @@ read_on(struct reader *r, struct buf *why)
 	r->n -= r->given;
 	r->checked -= r->given;
 	r->given = 0;
-	if (r->cap - r->n < COPY) {
-		r->cap = grown(r->cap, r->n + COPY);
-		r->win = xrealloc(r->win, r->cap + SLACK, 1);
-	}
+	window_room(r);
 	want = r->cap - r->n - FORM_MOST;	/* for what may be lacking */
 	n = reader_piece(r, r->win + r->n, want, why);
 	r->drained = n == 0;
@@ -567,16 +574,6 @@ in_order(struct reader *r, const struct record *v)
 	    r->key.p, r->key.len) <= 0;
 }
 
-/* What prefix8 says of a key with SLACK bytes behind it. */
-static uint64_t
-prefix_of(const unsigned char *key, size_t len)
-{
-	uint64_t x = load_be64(key);
-
-	return len >= 8 ? x : len == 0 ? 0 : x >> (64 - 8 * len) <<
-	    (64 - 8 * len);
-}
-
 /* Looks at the keys of the whole records in the window.  -1 if one is less
  * than the one before it. */
 static int
@@ -594,7 +591,7 @@ check_order(struct reader *r)
 		for (size_t i = 0; i < n; i++) {
 			r->records++;
 			before = prefix;
-			prefix = prefix_of(v[i].key, v[i].klen);
+			prefix = prefix8_ahead(v[i].key, v[i].klen);
 			if (defs ? !in_order(r, v + i) : r->have_key &&
 			    prefix <= before && (prefix < before ||
 			    klen > v[i].klen || klen > sizeof prefix) &&
@@ -629,10 +626,7 @@ reader_checked(void *arg, unsigned char *out, size_t cap, struct buf *why)
 			    r->n - r->checked);
 		r->n -= r->checked;
 		r->given = r->checked = 0;
-		if (r->cap - r->n < COPY) {
-			r->cap = grown(r->cap, r->n + COPY);
-			r->win = xrealloc(r->win, r->cap + SLACK, 1);
-		}
+		window_room(r);
 		got = reader_read(r, r->win + r->n, COPY, why);
 		if (got <= 0)
 			return got;
