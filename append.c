@@ -150,9 +150,7 @@ refuse_streams(const struct input *in)
 	for (size_t i = 0; i < in->n; i++)
 		if (in->files[i].stream)
 			refuse("%s: --append has no effect without files that "
-			    "can be read again",
-			    strcmp(in->files[i].name, "-") == 0 ?
-			    "standard input" : in->files[i].name);
+			    "can be read again", file_shown(in->files + i));
 }
 
 /* What others have left that were killed. */

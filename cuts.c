@@ -40,7 +40,7 @@ cuts_open(const struct form *form, const struct file *file, uint32_t number,
 	    .begin = file->from > head ? file->from : head, .head = head };
 	c->fd = file_open(file, why, sizeof why);
 	if (c->fd == -1)
-		die("%s: %s", file->name, why);
+		die("%s: %s", file_shown(file), why);
 	c->p = xrealloc(NULL, LOOK, 1);
 	cutter_begin(&c->c, form, c->begin);
 	return c;
@@ -60,7 +60,7 @@ static _Noreturn void
 bad_file(const struct cuts *c, struct buf *why)
 {
 	buf_put(why, "", 1);
-	die("%s: %s", c->file->name, (char *)why->p);
+	die("%s: %s", file_shown(c->file), (char *)why->p);
 }
 
 /* The end of the file, which must be that of a record. */
@@ -84,9 +84,10 @@ refill(struct cuts *c)
 	    c->c.at);
 
 	if (n == -1)
-		die_errno("%s", c->file->name);
+		die_errno("%s", file_shown(c->file));
 	if (n == 0)
-		die("%s: it ended before its planned size", c->file->name);
+		die("%s: it ended before its planned size",
+		    file_shown(c->file));
 	c->at = c->c.at;
 	c->n = (size_t)n;
 }

@@ -4,7 +4,10 @@
  * Everything is looked at before any work starts, and all that cannot be
  * read is named.  A regular file is known by its size; what has no size (a
  * pipe, a terminal, a file under /proc) is a stream, read to its end by the
- * driver.  No file stays open: there may be more than descriptors.
+ * driver.  No file stays open, but for standard input: there may be more than
+ * descriptors.
+ *
+ * MR_DEBUG=stream reads standard input as a stream, whatever it is.
  *
  * Life: files_add and files_list for what was named; files_check; then
  * file_open whenever one is read, and file_unchanged when it has been. */
@@ -41,6 +44,19 @@ mtime_ns(const struct stat *st)
 	    st->st_mtim.tv_nsec;
 }
 
+/* Its size can be relied upon. */
+static void
+take_size(struct input *in, struct file *f, const struct stat *st)
+{
+	f->size = (uint64_t)st->st_size;
+	f->dev = st->st_dev;
+	f->ino = st->st_ino;
+	f->mtime_ns = mtime_ns(st);
+	f->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 +
+	    st->st_ctim.tv_nsec;
+	in->bytes += f->size;
+}
+
 static struct file *
 add_file(struct input *in, const char *name, const struct stat *st,
     bool stream)
@@ -62,13 +78,7 @@ add_file(struct input *in, const char *name, const struct stat *st,
 			f->codec = CODEC_OWN;
 		return f;
 	}
-	f->size = (uint64_t)st->st_size;
-	f->dev = st->st_dev;
-	f->ino = st->st_ino;
-	f->mtime_ns = mtime_ns(st);
-	f->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 +
-	    st->st_ctim.tv_nsec;
-	in->bytes += f->size;
+	take_size(in, f, st);
 	return f;
 }
 
@@ -204,7 +214,7 @@ files_add(struct input *in, const char *name)
 		if (fstat(STDIN_FILENO, &st) == -1)
 			complain(in, "standard input", strerror(errno));
 		else
-			add_file(in, "-", NULL, true);
+			add_file(in, "-", &st, true);
 	} else if (stat(name, &st) == -1) {
 		complain(in, name, strerror(errno));
 	} else if (S_ISREG(st.st_mode)) {
@@ -333,6 +343,48 @@ files_unpack_in_order(struct input *in)
 	}
 }
 
+/* Standard input that is a plain file, of which nothing has been read, need not
+ * be read as a stream: it is opened anew where it is needed, so that tasks read
+ * it where they are, and counts as read.  What is compressed only --decompress
+ * can tell, from the front. */
+void
+files_open_stdin(struct input *in)
+{
+	struct file *f = in->files;
+	struct stat st;
+	char why[200];
+	int fd;
+
+	while (f < in->files + in->n && strcmp(f->name, "-") != 0)
+		f++;
+	if (f == in->files + in->n || !f->stream || in->as_streams ||
+	    debug_word("stream") ||
+	    in->decompress == DECOMPRESS_ASKED ||
+	    in->decompress == DECOMPRESS_OWN ||
+	    fstat(STDIN_FILENO, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    st.st_size == 0 || lseek(STDIN_FILENO, 0, SEEK_CUR) != 0)
+		return;
+	f->standard = true;
+	take_size(in, f, &st);
+	fd = file_open(f, why, sizeof why);
+	if (fd == -1) {
+		f->standard = false;
+		in->bytes -= f->size;
+		return;
+	}
+	close(fd);
+	f->stream = false;
+	in->nstreams--;
+	lseek(STDIN_FILENO, st.st_size, SEEK_SET);
+}
+
+/* The name of a file in a message. */
+const char *
+file_shown(const struct file *f)
+{
+	return strcmp(f->name, "-") == 0 ? "standard input" : f->name;
+}
+
 /* The program that reads a file; NULL if there is none, or it is not known. */
 const struct decoder *
 file_decoder(const struct input *in, const struct file *f)
@@ -379,7 +431,8 @@ file_unchanged(const struct file *f, int fd, char *why, size_t whylen)
 int
 file_open(const struct file *f, char *why, size_t whylen)
 {
-	int fd = open_file(f->path != NULL ? f->path : f->name, O_RDONLY, 0);
+	int fd = open_file(f->standard ? "/proc/self/fd/0" : f->path != NULL ?
+	    f->path : f->name, O_RDONLY, 0);
 
 	if (fd == -1) {
 		snprintf(why, whylen, "%s", strerror(errno));

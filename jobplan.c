@@ -243,8 +243,7 @@ copy_stream(struct driver *d, size_t i)
 		if (got == -2)
 			die_errno("%s", f->name);
 		if (got == -3)
-			die("%s: %.*s", strcmp(f->name, "-") == 0 ?
-			    "standard input" : f->name, (int)why.len, why.p);
+			die("%s: %.*s", file_shown(f), (int)why.len, why.p);
 	}
 	stream_close(s);
 	snprintf(name, sizeof name, "input/%zu", i);

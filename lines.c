@@ -186,7 +186,7 @@ read_beginning(const struct job *job, const struct file *f, size_t most,
 	else
 		fd = file_open(f, text, sizeof text);
 	if (fd == -1)
-		die("%s: %s", f->name, text[0] != '\0' ? text :
+		die("%s: %s", file_shown(f), text[0] != '\0' ? text :
 		    strerror(errno));
 	unpack_begin(&u, fd, file_decoder(in, f), file_is_looked_at(in, f),
 	    job->tmpdirs[0]);
@@ -195,9 +195,9 @@ read_beginning(const struct job *job, const struct file *f, size_t most,
 		struct pollfd p = { .fd = unpack_fd(&u), .events = POLLIN };
 
 		if (n == -2)
-			die("%s: %.*s", f->name, (int)why.len, why.p);
+			die("%s: %.*s", file_shown(f), (int)why.len, why.p);
 		if (n == -1 && errno != EAGAIN)
-			die_errno("%s", f->name);
+			die_errno("%s", file_shown(f));
 		if (n == -1)
 			proc_poll(&p, 1, -1);
 		b->len += n > 0 ? (size_t)n : 0;

@@ -332,7 +332,7 @@ input_name(const struct job *job, const struct task_msg *t)
 {
 	if (t->split.generated || t->split.empty || t->split.nfiles > 1)
 		return NULL;
-	return job->input.files[t->split.file].name;
+	return file_shown(job->input.files + t->split.file);
 }
 
 /* Whether what was collected is as it should be. */

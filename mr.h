@@ -725,6 +725,7 @@ struct file {
 	uint64_t front;		/* bytes of it that its copy lacks */
 	uint64_t from;		/* bytes of it that were taken before */
 	bool stream;		/* size unknown: read to its end */
+	bool standard;		/* a plain file that is standard input */
 	uint8_t codec;		/* that made it; 0: none, or not known */
 };
 enum { CODEC_OWN = 255 };	/* it goes through input->decoder */
@@ -754,6 +755,8 @@ void files_list(struct input *, const char *option, const char *path,
 void files_check(struct input *);
 void files_check_names(struct input *, const struct format *);
 void files_unpack_in_order(struct input *);
+void files_open_stdin(struct input *);
+const char *file_shown(const struct file *);
 const struct decoder *file_decoder(const struct input *, const struct file *);
 bool file_is_looked_at(const struct input *, const struct file *);
 int file_unchanged(const struct file *, int fd, char *why, size_t whylen);

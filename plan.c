@@ -165,10 +165,10 @@ plan_header(struct driver *d, uint32_t file)
 		return 0;
 	fd = file_open(f, why, sizeof why);
 	if (fd == -1)
-		die("%s: %s", f->name, why);
+		die("%s: %s", file_shown(f), why);
 	head = input_header(&job->form, fd, f->size);
 	if (head == UINT64_MAX)
-		die_errno("%s", f->name);
+		die_errno("%s", file_shown(f));
 	close(fd);
 	return head;
 }
@@ -235,7 +235,7 @@ plan_groups(struct driver *d, uint32_t file)
 	int fd = file_open(f, why, sizeof why);
 
 	if (fd == -1)
-		die("%s: %s", f->name, why);
+		die("%s: %s", file_shown(f), why);
 	for (uint64_t off = d->block; at < f->size; off += d->block) {
 		if (off > f->size)
 			off = f->size;
@@ -243,7 +243,7 @@ plan_groups(struct driver *d, uint32_t file)
 			continue;	/* a group longer than a block */
 		next = group_boundary(&job->shape.fmt, fd, off, f->size);
 		if (next == UINT64_MAX)
-			die_errno("%s", f->name);
+			die_errno("%s", file_shown(f));
 		if (next > at)
 			plan_add(d, &(struct split){ .file = file,
 			    .nfiles = 1, .off = at, .len = next - at,
@@ -440,14 +440,12 @@ add_block(struct driver *d, struct split *s)
 void
 plan_read(struct driver *d)
 {
-	const char *name = d->job->input.files[d->file].name;
+	const char *name = file_shown(d->job->input.files + d->file);
 	struct buf why = {0};
 	struct split s = {0};
 	int got = stream_read(d->stream, &s, &d->before, &why);
 
 	d->job->shared->stream = (int32_t)stream_group(d->stream);
-	if (strcmp(name, "-") == 0)
-		name = "standard input";
 	if (got == -2)
 		die_errno("%s", name);
 	if (got == -3)

@@ -69,11 +69,8 @@ name_input(const struct driver *d, const struct task *t,
 		generate_describe(&d->job->made, &t->split, b);
 		return;
 	}
-	name = d->job->input.files[s->file].name;
-	if (strcmp(name, "-") == 0)
-		buf_str(b, "standard input");
-	else
-		buf_escaped(b, name, strlen(name));
+	name = file_shown(d->job->input.files + s->file);
+	buf_escaped(b, name, strlen(name));
 	if (s->nfiles > 1)
 		buf_printf(b, " and %lu more", (unsigned long)s->nfiles - 1);
 	else if (s->len > 0)
@@ -277,6 +274,7 @@ report_plan(const struct driver *d)
 	buf_str(&b, "\n");
 	for (size_t i = 0; i < d->n; i++) {
 		const struct split *s = &d->tasks[i].split;
+		const char *name;
 
 		buf_printf(&b, "%s task %zu: ", job->phase_name, i);
 		if (s->empty) {
@@ -288,8 +286,8 @@ report_plan(const struct driver *d)
 			buf_str(&b, "\n");
 			continue;
 		}
-		buf_escaped(&b, job->input.files[s->file].name,
-		    strlen(job->input.files[s->file].name));
+		name = file_shown(job->input.files + s->file);
+		buf_escaped(&b, name, strlen(name));
 		if (s->nfiles > 1)
 			buf_printf(&b, " and %lu more\n",
 			    (unsigned long)s->nfiles - 1);

@@ -382,6 +382,8 @@ setup_run(struct setup *s)
 		    "all needs none (--sample 1%%)", job->sample.text);
 	if (s->po.quiet && s->po.progress)
 		refuse("--progress and --quiet exclude each other");
+	if (s->po.job_dir == NULL && !s->po.append && !job->whole_file)
+		files_open_stdin(&job->input);
 	if (s->po.check)
 		return check_run(job, s->po.reducers != 1);
 	if (s->po.job_dir != NULL || s->po.append) {

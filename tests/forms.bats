@@ -74,7 +74,7 @@ covers() {
 	printf '1\n2\n3\n4\n' >want
 	expect 0 mr run -L 2 -m cat in
 	prints want
-	expect 0 mr map -L 4 cat <in
+	expect 0 mr map -L 4 cat < <(cat in)
 	prints want
 }
 
@@ -88,7 +88,7 @@ covers() {
 		says "in: the last record, which begins at byte $size, has 2 of 4 lines"
 		prints_nothing
 	done
-	expect 1 mr map -L 4 cat <in
+	expect 1 mr map -L 4 cat < <(cat in)
 	says "standard input: .* begins at byte $size,"
 	# Each file by itself, though both together would fit.
 	printf 'a\nb\n' >two
@@ -246,10 +246,10 @@ covers() {
 		expect 0 mr run --header skip $how one two three four
 		prints want
 	done
-	expect 0 mr run --header skip -m cat - one <two
+	expect 0 mr run --header skip -m cat - one < <(cat two)
 	printf 'c\na\nb\n' >want
 	prints want
-	expect 0 mr map --header skip cat <one
+	expect 0 mr map --header skip cat < <(cat one)
 	printf 'a\nb\n' >want
 	prints want
 }
@@ -262,7 +262,7 @@ covers() {
 	[ "$(wc -l <ran)" -eq 1 ]
 	expect 1 mr run --header skip --nonempty one two
 	: | expect 0 mr map --header skip wc -l
-	expect 0 mr map --header skip wc -l <two
+	expect 0 mr map --header skip wc -l < <(cat two)
 	[ "$(cat ../out)" -eq 0 ]
 }
 

@@ -273,6 +273,39 @@ sys.stdout.buffer.write(random.randbytes(1000000))' >in
 	prints_nothing
 }
 
+@test "standard input that is a plain file is cut like one, and counts as read" {
+	seq 100000 >in
+	cp in want
+	expect 0 mr run -j 1 --block-size 64K -m 'echo more >>in; cat' <in
+	prints want
+	cp want in
+	expect 1 mr run -j 1 --block-size 64K -m 'truncate -s 9 in; cat' <in
+	says 'input standard input, bytes '
+	prints_nothing
+	cp want in
+	expect 0 mr map --dry-run --block-size 300K cat <in
+	grep 'map task 1: standard input, records that begin in bytes [1-9]' ../out
+	# What a shell has read is not read again, nor what mr has read.
+	expect 0 sh -c 'mr map cat; cat' <in
+	prints want
+	expect 0 sh -c 'read -r one; mr map cat; cat' <in
+	tail -n +2 in | cmp - ../out
+	expect 0 mr run -m cat - - <in
+	prints want
+	# It need not have a name any more.
+	expect 0 sh -c 'rm in; mr sort -k 1,1n; cat' <in
+	prints want
+}
+
+@test "standard input is read by who may not open that file" {
+	is_root || skip "this is for root"
+	seq 100000 >in
+	chmod 600 in
+	ordinary_user
+	expect 0 user mr map cat <in
+	prints in
+}
+
 @test "bad files are all named, and nothing is started" {
 	echo a >good
 	ln -s nowhere dangling

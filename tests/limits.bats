@@ -284,10 +284,10 @@ load failure
 			prints want
 		done
 		# shellcheck disable=SC2086 # several words
-		expect 0 env LD_PRELOAD="$TOOLS/faultshim.so" FS_ONLY=mr $v mr map --block-size 4K cat <in
+		expect 0 env LD_PRELOAD="$TOOLS/faultshim.so" FS_ONLY=mr $v mr map --block-size 4K cat < <(cat in)
 		prints in
 		# shellcheck disable=SC2086 # several words
-		expect 0 env LD_PRELOAD="$TOOLS/faultshim.so" FS_ONLY=mr $v mr reduce --block-size 4K cat <want
+		expect 0 env LD_PRELOAD="$TOOLS/faultshim.so" FS_ONLY=mr $v mr reduce --block-size 4K cat < <(cat want)
 		prints want
 	done
 }

@@ -33,7 +33,7 @@ by_hand() {
 	expect 0 mr reduce --per-key -c 'echo "[$MR_KEY]"; cat' <sorted
 	prints want
 	printf '%s\n' x 2 1 3 y$'\t'z '' '' >want
-	expect 0 mr reduce --per-key cat <sorted
+	expect 0 mr reduce --per-key cat < <(cat sorted)
 	prints want
 }
 
@@ -142,7 +142,7 @@ by_hand() {
 	{ cat value; echo; echo last; } >>want
 	expect 0 mr run --per-key -r 'head -n 1' in
 	prints want
-	expect 0 mr reduce -j 2 --per-key head -n 1 <in
+	expect 0 mr reduce -j 2 --per-key head -n 1 < <(cat in)
 	prints want
 	expect 0 mr run --per-key -r true in
 	prints_nothing

@@ -63,7 +63,7 @@ same() {
 	for sample in 5% 1000; do
 		expect 0 mr run --sample "$sample" in
 		cp ../out want
-		expect 0 mr run --sample "$sample" <in
+		expect 0 mr run --sample "$sample" < <(cat in)
 		prints want
 		cat in | expect 0 mr run -j 3 --block-size 64K --sample "$sample" -m cat
 		prints want

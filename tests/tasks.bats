@@ -223,9 +223,9 @@ fails_once='test -e tried || { : >tried; exit 1; }'
 		says_no 'Broken pipe'
 		expect 0 mr run -j 1 -R 1 -r 'head -n 1' in
 		[ "$(cat ../out)" = abcdefgh ]
-		expect 0 mr map -j 1 --block-size 64M head -n 1 <in
+		expect 0 mr map -j 1 --block-size 64M head -n 1 < <(cat in)
 		[ "$(cat ../out)" = abcdefgh ]
-		expect 0 mr reduce -j 1 head -n 1 <in
+		expect 0 mr reduce -j 1 head -n 1 < <(cat in)
 		[ "$(cat ../out)" = abcdefgh ]
 	done
 }
@@ -274,7 +274,7 @@ fails_once='test -e tried || { : >tried; exit 1; }'
 	tac in >want
 	expect 0 mr run --block-size 64M -m tac in
 	prints want
-	expect 0 mr map --block-size 64M tac <in
+	expect 0 mr map --block-size 64M tac < <(cat in)
 	prints want
 }
 
