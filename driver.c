@@ -307,7 +307,8 @@ run_phases(struct driver *d)
 	if (!d->failed)
 		phases_map(d);
 	d->map_tasks = d->n;
-	if (d->po->nonempty && !d->failed && d->in == 0 && whole) {
+	if (d->po->nonempty && !d->failed && d->in == 0 && d->skipped == 0 &&
+	    d->given_up == 0 && whole) {
 		say("the input has no records (--nonempty)");
 		outcome_fails(d, EXIT_TROUBLE);
 	}

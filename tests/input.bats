@@ -77,6 +77,16 @@ load failure
 	prints_nothing
 	echo a >a
 	expect 0 mr run --nonempty -m cat a
+	# Records that were left out have been there.
+	gzip a
+	for input in a.gz -; do
+		for put_up in '--max-failures 1' --skip-bad-records; do
+			# shellcheck disable=SC2086
+			expect 3 mr run --nonempty $put_up -m '! grep a' \
+				"$input" < <(zcat a.gz)
+			prints_nothing
+		done
+	done
 }
 
 # ------------------------------------------------------------------ records
