@@ -439,6 +439,7 @@ keep_text(struct cell_list *l, const struct agg_slot *s, struct heap *h,
 		list_put(l, h, w->p, w->len);
 		break;
 	case KEEP_ALL:
+		list_reserve(l, h, w->len + 1);	/* once: see need */
 		if (!first)
 			list_put(l, h, ",", 1);
 		list_put(l, h, w->p, w->len);

@@ -192,6 +192,22 @@ b\t7\t7\t1\t7\t7\t7' ]
 	cut -f 4 want | tr , '\n' | cmp - <(seq 300000 -1 299001)
 }
 
+@test "full memory: lists that grow, by values of any length" {
+	awk 'BEGIN {
+		x = "0123456789"
+		x = x x x x x x
+		for (i = 0; i < 20000; i++)
+			print i * 7919 % 211 "\t" \
+			    substr(x, 1, int(i * i * 37 / 7) % 57)
+	}' >in
+	for words in 'collapse 2' 'last 2 first 2' 'unique 2' 'count collapse 2 collapse 1'
+	do
+		LC_ALL=C sort -s -t "$(printf '\t')" -k1,1 in |
+			mr agg "$words" >want
+		MR_DEBUG=cramped,group mr run --agg "$words" in | cmp want -
+	done
+}
+
 @test "what a key keeps is limited by -S, and the key is named" {
 	# Eight million bytes of a key between others.
 	{ echo a 1; seq -f 'k %.0f' 10000000 10900000; echo z 1; } | tr ' ' '\t' >in
