@@ -21,7 +21,9 @@ enum {
 static int
 file_failed(const struct file *f, const char *text, struct buf *why)
 {
-	buf_escaped(why, f->name, strlen(f->name));
+	const char *name = file_shown(f);
+
+	buf_escaped(why, name, strlen(name));
 	buf_printf(why, ": %s", text);
 	return -1;
 }
@@ -574,6 +576,19 @@ in_order(struct reader *r, const struct record *v)
 	    r->key.p, r->key.len) <= 0;
 }
 
+/* How often the len bytes at p stand again right behind themselves, as far as
+ * words tell, in so many more bytes. */
+static size_t
+repeats(const unsigned char *p, size_t len, size_t more)
+{
+	size_t same = 0;
+
+	while (more - same >= 8 && load_be64(p + same) ==
+	    load_be64(p + len + same))
+		same += 8;
+	return same / len;
+}
+
 /* Looks at the keys of the whole records in the window.  -1 if one is less
  * than the one before it. */
 static int
@@ -581,13 +596,13 @@ check_order(struct reader *r)
 {
 	const struct format *f = &r->job->shape.fmt;
 	struct record v[RECORD_BATCH];
-	const unsigned char *key = r->key.p;
-	size_t klen = r->key.len, used, n;
+	const unsigned char *key = r->key.p, *p;
+	size_t klen = r->key.len, used, n, most = RECORD_BATCH, len, again;
 	bool defs = r->job->shape.key == KEY_DEFS;
 	uint64_t prefix = prefix8(key, klen), before;
 
 	while ((n = record_batch(f, r->win + r->checked, r->n - r->checked,
-	    v, RECORD_BATCH, &used)) > 0) {
+	    v, most, &used)) > 0) {
 		for (size_t i = 0; i < n; i++) {
 			r->records++;
 			before = prefix;
@@ -604,6 +619,13 @@ check_order(struct reader *r)
 			r->have_key = true;
 		}
 		r->checked += used;
+		/* Records that are the same are in order. */
+		p = v[n - 1].key - (f->pairs ? PAIR_HEAD : 0);
+		len = (size_t)(r->win + r->checked - p);
+		again = repeats(p, len, r->n - r->checked);
+		r->records += again;
+		r->checked += again * len;
+		most = again > 0 ? 1 : RECORD_BATCH;
 	}
 	if (!defs && key != r->key.p) {
 		buf_reset(&r->key);

@@ -198,7 +198,7 @@ tab=$'\t'
 	for options in '--block-size 10K' '--block-size 300K -j 3'; do
 		# shellcheck disable=SC2086
 		expect 0 mr reduce $options -k 1,1r -k 2,2n \
-			-c 'cut -f 1 | uniq -c' <sorted
+			-c 'cut -f 1 | uniq -c' < <(cat sorted)
 		prints want
 		# shellcheck disable=SC2086
 		expect 0 mr reduce $options -k 1,1r -k 2,2n \
@@ -214,10 +214,10 @@ tab=$'\t'
 		for block in 1K 4K 1M; do
 			# shellcheck disable=SC2086
 			mr reduce $input -k 1,1nr --block-size "$block" cat \
-				<in | cmp - in
+				< <(cat in) | cmp - in
 			# shellcheck disable=SC2086
 			expect 1 mr reduce $input -k 1,1n \
-				--block-size "$block" cat <in
+				--block-size "$block" cat < <(cat in)
 			says 'not in key order: record 2 '
 		done
 	done
@@ -225,11 +225,26 @@ tab=$'\t'
 	{ echo; seq -3 3; } >in
 	expect 1 mr reduce -k 1,1n --block-size 1 -i in cat
 	says 'record 2 '
-	expect 1 mr reduce -k 1,1n --block-size 1 cat <in
+	expect 1 mr reduce -k 1,1n --block-size 1 cat < <(cat in)
 	says 'record 2 '
 	printf 'a\t2\na\t1\n' >in
-	expect 0 mr reduce -k 1,1 cat <in
+	expect 0 mr reduce -k 1,1 cat < <(cat in)
 	expect 1 mr reduce -k 1,1 -k 2,2n cat <in
+}
+
+@test "reduce finds what is out of order behind any number of equal records" {
+	for record in '' b 'b\t1' 'b\t123456' 'b\t1234567' 'bbbbbbbbbbbbbbbbb\t1'; do
+		for n in 1 2 3 9 100 40000; do
+			yes "$(printf '%b' "$record")" | head -n "$n" >in
+			printf '%b0' "$record" >>in
+			mr reduce uniq <in >out
+			uniq in | cmp - out
+			[ -n "$record" ] || continue
+			echo a >less
+			expect 1 mr reduce cat < <(sed "\$d" in; cat less)
+			says "not in key order: record $((n + 1)) "
+		done
+	done
 }
 
 @test "reduce tells any two keys apart, however long and alike they are" {
