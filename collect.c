@@ -30,15 +30,17 @@
  * or else a group with cells (cell.c) in place of values; a record without
  * either has its saved cells as its value; and in a run all of a key is one
  * item.  An attempt has tallies and cells of its own; tallies are added to
- * those of earlier tasks at commit, cells are not.  A record that is not right
- * is noted and left out.
+ * those of earlier tasks at commit, cells are not.  For tallies it makes no
+ * difference what comes first, so those of keys that come often stay when a
+ * full arena is emptied.  A record that is not right is noted and left out.
  *
  * Life: collect_new; for each attempt collect_begin, then collect_room and
  * collect_filled as long as there is output, collect_end, and
  * collect_commit or collect_rollback; collect_flush; collect_free.
  *
  * MR_DEBUG=group always groups, nogroup never does, switch stops grouping
- * after a few records of each buffer, nojoin writes a run for every task. */
+ * after a few records of each buffer, nojoin writes a run for every task,
+ * cramped has little memory. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,8 @@ enum {
 	NOTED = MiB,		/* a record this long may need much memory */
 	SLACK = 16,		/* readable bytes behind every key and value */
 	LINE = 64,		/* of the cache: small groups touch but one */
+	CRAMPED = 48 * KiB,	/* MR_DEBUG */
+	OFTEN = 255,		/* records of a key; more are as good */
 };
 _Static_assert(TAIL >= 8, "see item_put");
 
@@ -125,6 +129,8 @@ struct collect {
 	size_t nundo, cap_undo;
 	size_t added;		/* tallies that belong to earlier ones */
 	bool movable;		/* all is tallies */
+	size_t stay;		/* its first tallies, which a spill has left */
+	uint64_t stay_before;	/* records that they had then */
 	struct buf saved, complaint;
 	struct store *store;
 	struct run_writer *writer;
@@ -173,13 +179,29 @@ table_size(const struct collect *c)
 }
 
 /* Bytes of the arena that are set aside for the sort of n entries.  The table,
- * which is cleared then, is used if it is large enough. */
+ * which is cleared then, is used if it is large enough.  Tallies do with it if
+ * it is not: more of them is worth more than a quick sort. */
 static size_t
 scratch_size(const struct collect *c, size_t n)
 {
 	size_t size = n * sizeof(struct entry);
 
-	return c->grouping && size <= table_size(c) ? 0 : size;
+	return c->grouping && (size <= table_size(c) || (c->tallies &&
+	    c->shape.part_cmd == NULL)) ? 0 : size;
+}
+
+/* Scratch for the sort of n entries, or at least for *room. */
+static struct entry *
+sort_scratch(const struct collect *c, size_t n, size_t *room)
+{
+	struct entry *free = (void *)(c->arena + (c->fill + 15) / 16 * 16);
+	struct entry *end = entry_at(c, c->n - 1);
+
+	*room = table_size(c) / sizeof *free;
+	if (n <= *room || end < free || (size_t)(end - free) < *room)
+		return (void *)c->table;
+	*room = (size_t)(end - free);
+	return free;
 }
 
 /* Free bytes once n entries and the scratch to sort them are set aside. */
@@ -224,6 +246,8 @@ collect_new(const struct shape *shape, struct store *store,
 	c->writer = runw_new(store, store_id, compress, &shape->fmt);
 	c->emit = emit;
 	c->arg = arg;
+	if (debug_word("cramped"))
+		memory = CRAMPED;
 	c->slots_most = TABLE_LEAST;
 	while (c->slots_most * 2 * sizeof *c->table <= memory / 5)
 		c->slots_most *= 2;
@@ -351,6 +375,17 @@ table_full(const struct collect *c)
 	    c->slots / 4 * 3);
 }
 
+/* Adds a slot, of a key that has none. */
+static inline void
+table_add(struct collect *c, struct slot s)
+{
+	size_t j = s.hash & (c->slots - 1);
+
+	while (c->table[j].off != 0)
+		j = (j + 1) & (c->slots - 1);
+	c->table[j] = s;
+}
+
 /* Doubles the table. */
 static bool
 table_grow(struct collect *c)
@@ -363,15 +398,9 @@ table_grow(struct collect *c)
 	c->slots = n * 2;
 	c->table = xlarge(table_size(c));
 	memset(c->table, 0, table_size(c));
-	for (size_t i = 0; i < n; i++) {
-		size_t j = old[i].hash & (c->slots - 1);
-
-		if (old[i].off == 0)
-			continue;
-		while (c->table[j].off != 0)
-			j = (j + 1) & (c->slots - 1);
-		c->table[j] = old[i];
-	}
+	for (size_t i = 0; i < n; i++)
+		if (old[i].off != 0)
+			table_add(c, old[i]);
 	free(old);
 	return true;
 }
@@ -504,6 +533,14 @@ static struct tally_head *
 tally_head(const struct collect *c, uint32_t key)
 {
 	return (struct tally_head *)(void *)(c->arena + key) - 1;
+}
+
+/* Where the tally of a key ends, and another thing may begin: never where the
+ * key begins, as no two entries of equal keys stand at one place. */
+static size_t
+tally_end(uint32_t key, size_t klen)
+{
+	return (key + klen + (klen == 0) + 7) & ~(size_t)7;
 }
 
 static bool
@@ -731,11 +768,10 @@ write_run(struct collect *c, size_t lo, size_t hi, uint32_t first,
     uint32_t last, bool committed)
 {
 	struct entry *e = entry_at(c, hi - 1), *tmp;
-	size_t n = hi - lo, distinct, expect = c->used + c->used / 8;
+	size_t n = hi - lo, distinct, expect = c->used + c->used / 8, room;
 
-	tmp = n * sizeof *e <= table_size(c) ? (void *)c->table :
-	    (void *)(c->arena + (c->fill + 15) / 16 * 16);
-	e = radix_sort(e, tmp, n, c->arena);
+	tmp = sort_scratch(c, n, &room);
+	e = radix_sort(e, n, tmp, room, c->arena);
 	if (c->shape.part_cmd != NULL)
 		e = ask_parts(c, e, tmp, n);
 	if (c->open && !runw_follows(c->writer, entry_key(c->arena, e),
@@ -818,11 +854,12 @@ undo_keep(struct collect *c, struct undo *u)
 	undo_do(c, &old);
 }
 
-/* Writes what is of earlier tasks, and what is of this attempt. */
+/* Writes what is of earlier tasks, and what is of this attempt and does not
+ * stay. */
 static void
 write_runs(struct collect *c)
 {
-	size_t at = c->mark.n;
+	size_t at = c->mark.n + c->stay;
 
 	for (size_t i = 0; i < c->nundo; i++)
 		undo_keep(c, c->undo + i);
@@ -847,15 +884,115 @@ write_runs(struct collect *c)
 		write_run(c, at, c->n, c->task, c->task, false);
 }
 
+/* Moves a tally down to the even place to; returns where its key is then. */
+static uint32_t
+move_tally(struct collect *c, uint32_t key, size_t *to)
+{
+	size_t head = c->tally_size + sizeof(struct tally_head);
+	size_t at = (*to + 7) & ~(size_t)7, klen;
+
+	klen = tally_head(c, key)->klen & ~TALLY_KEY;
+	memmove(c->arena + at, c->arena + key - head, head + klen);
+	key = (uint32_t)(at + head);
+	tally_head(c, key)->earlier = 0;
+	*to = tally_end(key, klen);
+	return key;
+}
+
+/* ---- tallies that a spill leaves, since their keys come often */
+
+/* Records of an entry's key, or OFTEN. */
+static size_t
+times(const struct collect *c, const struct entry *e)
+{
+	int64_t n = is_tally(c, e) ? *tally_at(c, e->off) : 0;
+
+	return n < OFTEN ? (size_t)n : OFTEN;
+}
+
+/* Records of the tallies that stayed the last time, or that do now. */
+static uint64_t
+stay_records(const struct collect *c)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < c->stay; i++)
+		sum += (uint64_t)*tally_at(c, entry_at(c, c->mark.n + i)->off);
+	return sum;
+}
+
+/* Chooses the tallies of the attempt that stay: those of the most records, up
+ * to half of all, or if earlier tasks have more than the attempt, all.  Their
+ * entries become its first, in the old order. */
+static void
+choose_stay(struct collect *c)
+{
+	size_t count[OFTEN + 1] = {0}, own = c->n - c->mark.n, to = c->mark.n;
+	bool all = own <= c->mark.n;
+	size_t room = all ? own : own / 2, least = OFTEN;
+	bool seldom = stay_records(c) - c->stay_before < 2 * c->stay;
+
+	c->stay = 0;
+	if (!c->tallies || !c->grouping || seldom || c->cap > c->cap_usual)
+		return;
+	for (size_t i = c->mark.n; i < c->n; i++)
+		count[times(c, entry_at(c, i))]++;
+	for (; least > !all && count[least] <= room; least--)
+		room -= count[least];
+	if (least == !all)
+		room = 0;
+	for (size_t i = c->mark.n; i < c->n; i++) {
+		struct entry e = *entry_at(c, i);
+		size_t n = times(c, &e);
+
+		if (n < least || (n == least && room == 0))
+			continue;
+		room -= n == least;
+		*entry_at(c, i) = *entry_at(c, to);
+		*entry_at(c, to++) = e;
+	}
+	c->stay = to - c->mark.n;
+	c->stay_before = stay_records(c);
+}
+
+/* What stays, whose entries begin at from, moves to the bottom of the arena,
+ * which is empty but for that. */
+static void
+move_stay(struct collect *c, const struct entry *from)
+{
+	uint32_t hash[RECORD_BATCH];
+	size_t n;
+
+	for (size_t i = 0; i < c->stay; i += n) {
+		n = c->stay - i < RECORD_BATCH ? c->stay - i : RECORD_BATCH;
+		for (size_t k = 0; k < n; k++) {
+			struct entry e = *(from - i - k);
+
+			e.off = move_tally(c, e.off, &c->used);
+			*entry_at(c, i + k) = e;
+			hash[k] = key_hash(c, c->arena + e.off,
+			    entry_klen(&e));
+			__builtin_prefetch(c->table +
+			    (hash[k] & (c->slots - 1)));
+		}
+		for (size_t k = 0; k < n; k++)
+			table_add(c, (struct slot){ hash[k],
+			    entry_at(c, i + k)->off | TALLY });
+	}
+	c->n = c->taken = c->stay;
+}
+
 /* Empties the arena but for what has been read and not scanned, which moves
  * to its bottom. */
 static void
 spill(struct collect *c)
 {
 	size_t tail = c->straight ? c->fill - c->used : 0;
+	const struct entry *own = entry_at(c, c->mark.n);
 
 	if (!c->straight)
 		c->fill = c->used;
+	choose_stay(c);
 	write_runs(c);
 	if (c->cap > c->cap_usual && tail < c->cap_usual / 2) {
 		unsigned char *p = xrealloc(NULL, c->cap_usual + SLACK, 1);
@@ -874,6 +1011,8 @@ spill(struct collect *c)
 	c->oldest = c->task;
 	if (c->grouping)
 		table_clear(c);
+	if (c->stay > 0)
+		move_stay(c, own);
 	/* A raw buffer turned out to be full of equal keys, or a record too
 	 * long to group has gone: group the next one. */
 	if (!c->grouping && !c->never && tail <= IN_ROOM / 2 &&
@@ -888,7 +1027,7 @@ spill(struct collect *c)
 	}
 }
 
-/* Makes the arena hold need more bytes and an entry. */
+/* Makes the arena, which has no entries, hold need more bytes and one. */
 static void
 arena_grow(struct collect *c, size_t need)
 {
@@ -908,9 +1047,8 @@ arena_grow(struct collect *c, size_t need)
 static void
 make_room(struct collect *c, size_t need)
 {
-	if (room_left(c, c->straight ? c->fill : c->used, c->n + 1) >= need)
-		return;
-	if (c->n > 0)
+	while (room_left(c, c->straight ? c->fill : c->used, c->n + 1) <
+	    need && c->n > 0)
 		spill(c);
 	if (!c->straight)
 		c->fill = c->used;
@@ -1264,7 +1402,7 @@ tally_new(struct collect *c, struct slot *s, const struct record *r,
 	size_t at = (c->used + 7) & ~(size_t)7;
 	uint32_t key = (uint32_t)(at + c->tally_size +
 	    sizeof(struct tally_head));
-	size_t end = (key + (size_t)r->klen + 8) & ~(size_t)7;
+	size_t end = tally_end(key, r->klen);
 	int64_t *v = (int64_t *)(void *)(c->arena + at);
 
 	if (room_left(c, c->used, c->n + 1) < end - c->used)
@@ -1602,21 +1740,6 @@ collect_end(struct collect *c)
 	collect_filled(c, 1);
 }
 
-/* Moves a tally down to the even place to; returns where its key is then. */
-static uint32_t
-move_tally(struct collect *c, uint32_t key, size_t *to)
-{
-	size_t head = c->tally_size + sizeof(struct tally_head);
-	size_t at = (*to + 7) & ~(size_t)7, klen;
-
-	klen = tally_head(c, key)->klen & ~TALLY_KEY;
-	memmove(c->arena + at, c->arena + key - head, head + klen);
-	key = (uint32_t)(at + head);
-	tally_head(c, key)->earlier = 0;
-	*to = (key + klen + 8) & ~(size_t)7;
-	return key;
-}
-
 /* Adds a tally of the attempt to that of earlier tasks, which slot s leads to
  * again then.  What cannot be added moves down to the place to, if it can move,
  * and *e tells where it is.  Whether the entry has gone. */
@@ -1678,7 +1801,7 @@ collect_commit(struct collect *c)
 {
 	if (c->added > 0)
 		add_attempt(c);
-	c->nundo = 0;
+	c->nundo = c->stay = 0;
 	set_mark(c, c->used, c->n);
 	c->newest = c->task;
 	if (c->nojoin)
@@ -1695,7 +1818,7 @@ collect_rollback(struct collect *c)
 	c->used = c->fill = c->mark.used;
 	c->n = c->mark.n;
 	c->in_len = 0;
-	c->added = 0;
+	c->added = c->stay = 0;
 	c->open = false;
 	table_clear(c);
 }

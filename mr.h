@@ -1010,8 +1010,8 @@ entry_key(const unsigned char *arena, const struct entry *e)
 {
 	return arena + e->off + (e->klen & ENTRY_GROUP ? GROUP_KEY_AT : 0);
 }
-struct entry *radix_sort(struct entry *, struct entry *tmp, size_t n,
-    const unsigned char *arena);
+struct entry *radix_sort(struct entry *, size_t n, struct entry *tmp,
+    size_t room, const unsigned char *arena);
 
 /* --------------------------------------------------------- collect.c */
 struct collect;

@@ -19,7 +19,8 @@
 
 enum { INSERT = 16, DEAL = 256, DIGITS = 256 };
 
-static size_t deal_from;	/* entries; set by radix_sort */
+static size_t deal_from, deal_most;	/* entries; set by radix_sort */
+static uint64_t chance;
 
 static void sort(struct entry *, struct entry *, size_t, size_t, bool,
     const unsigned char *);
@@ -107,7 +108,6 @@ deeper(struct entry *e, struct entry *tmp, size_t n, size_t depth,
 		size_t ended = advance(e, tmp, n, &depth, arena);
 
 		e += ended;
-		tmp += ended;
 		n -= ended;
 		for (size_t i = 1; i < n && same; i++)
 			same = e[i].prefix == e[0].prefix;
@@ -128,13 +128,27 @@ median(uint64_t a, uint64_t b, uint64_t c)
 	return c < a ? a : c > b ? b : c;
 }
 
+/* Of many entries by chance, so that no input can be made to be split badly. */
+static uint64_t
+pivot_of(const struct entry *e, size_t n)
+{
+	size_t at[3] = { 0, n / 2, n - 1 };
+
+	for (size_t i = 0; n >= DEAL && i < 3; i++) {
+		chance = chance * 6364136223846793005 + 1442695040888963407;
+		at[i] = (size_t)((uint128)chance * n >> 64);
+	}
+	return median(e[at[0]].prefix, e[at[1]].prefix, e[at[2]].prefix);
+}
+
+/* Sorts in place what is little, or more than there is scratch for, which is
+ * dealt as soon as it is split into parts that are not. */
 static void
 quick(struct entry *e, struct entry *tmp, size_t n, size_t depth,
     const unsigned char *arena)
 {
 	while (n > INSERT) {
-		uint64_t pivot = median(e[0].prefix, e[n / 2].prefix,
-		    e[n - 1].prefix);
+		uint64_t pivot = pivot_of(e, n);
 		size_t lo = 0, i = 0, hi = n;
 
 		while (i < hi) {
@@ -151,16 +165,19 @@ quick(struct entry *e, struct entry *tmp, size_t n, size_t depth,
 			}
 		}
 		if (hi - lo > 1)
-			deeper(e + lo, tmp + lo, hi - lo, depth, arena);
+			deeper(e + lo, tmp, hi - lo, depth, arena);
 		/* The smaller side by recursion bounds the stack. */
 		if (lo < n - hi) {
-			quick(e, tmp, lo, depth, arena);
+			sort(e, tmp, lo, depth, false, arena);
 			e += hi;
-			tmp += hi;
 			n -= hi;
 		} else {
-			quick(e + hi, tmp + hi, n - hi, depth, arena);
+			sort(e + hi, tmp, n - hi, depth, false, arena);
 			n = lo;
+		}
+		if (n >= deal_from && n <= deal_most) {
+			sort(e, tmp, n, depth, false, arena);
+			return;
 		}
 	}
 	insertion(e, n, depth, arena);
@@ -198,7 +215,7 @@ sort(struct entry *a, struct entry *b, size_t n, size_t depth, bool to_b,
 {
 	uint32_t at[DIGITS];
 
-	while (n >= deal_from) {
+	while (n >= deal_from && n <= deal_most) {
 		uint64_t differ = 0;
 		size_t largest = 0, most = 0, start = 0;
 
@@ -242,10 +259,10 @@ sort(struct entry *a, struct entry *b, size_t n, size_t depth, bool to_b,
 		memcpy(b, a, n * sizeof *a);
 }
 
-/* Sorts n entries; tmp has room for as many.  The result is in the array
- * that is returned. */
+/* Sorts n entries; tmp has room for so many, the sort is the quicker the more
+ * they are.  The result is in the array that is returned. */
 struct entry *
-radix_sort(struct entry *e, struct entry *tmp, size_t n,
+radix_sort(struct entry *e, size_t n, struct entry *tmp, size_t room,
     const unsigned char *arena)
 {
 	static bool asked;
@@ -253,8 +270,10 @@ radix_sort(struct entry *e, struct entry *tmp, size_t n,
 	if (!asked) {
 		deal_from = debug_word("radix") ? 2 :
 		    debug_word("noradix") ? SIZE_MAX : DEAL;
+		chance = random_seed();
 		asked = true;
 	}
+	deal_most = room;
 	if (n > 1)
 		sort(e, tmp, n, 0, false, arena);
 	return e;

@@ -70,14 +70,18 @@ read_whole(const unsigned char *p, size_t len, unsigned char sep, int64_t *x)
 	return p == end || *p == sep;
 }
 
-/* The same, quick where it is one digit, as counts are. */
+/* The same, quick where it is up to 8 digits. */
 static inline bool
 read_number(const unsigned char *p, size_t len, unsigned char sep, int64_t *x)
 {
-	if (len != 1 || (unsigned)*p - '0' > 9)
-		return read_whole(p, len, sep, x);
-	*x = *p - '0';
-	return true;
+	unsigned digits;
+
+	if (len == 1 && (unsigned)*p - '0' <= 9) {	/* as counts are */
+		*x = *p - '0';
+		return true;
+	}
+	*x = (int64_t)read_eight(p, &digits);
+	return (digits > 0 && digits == len) || read_whole(p, len, sep, x);
 }
 
 /* What a slot becomes by one more number, or by what another tally has in it.

@@ -50,6 +50,9 @@ b\t7\t7\t1\t7\t7\t7' ]
 	mr run -z --agg 'sum 2' in >out
 	printf '\t3\0\n\t3\0' | cmp - out
 	mr agg -z sum 2 <in | cmp - out
+	printf '\t1\n\t0.5\n' >in
+	MR_DEBUG=radix mr run --agg 'sum 2' in >out
+	printf '\t1.5\n' | cmp - out
 }
 
 @test "no input: no output" {
@@ -166,6 +169,39 @@ b\t7\t7\t1\t7\t7\t7' ]
 	printf 'a\t1\nb\t12345678\na\t-\n' >in
 	expect 1 mr run --agg 'sum 2' in
 	says "key 'a': field 2 of a record is no number"
+}
+
+@test "full memory: tallies of keys that come often, of others later" {
+	# Half of the records are of a few keys, of others from time to time;
+	# now and then a number is not for a tally.
+	awk 'BEGIN {
+		for (i = 0; i < 60000; i++) {
+			few = i % 2 ? int(i / 15000) * 50 + i * 7 % 41 :
+			    i * 7919 % 20011
+			print "k" few "\t" (i % 4001 == 9 ? "0.5" : i % 1000)
+		}
+	}' >in
+	cat >flaky <<-'EOF'
+		#!/bin/sh
+		cat
+		[ $((MR_TASK % 3)) -ne 1 ] || ! mkdir "seen$MR_TASK" 2>/dev/null
+	EOF
+	chmod +x flaky
+	LC_ALL=C sort -s -t "$(printf '\t')" -k1,1 in |
+		mr agg 'sum 2 max 2' >want
+	for block in 20K 200K; do
+		for debug in group switch noradix; do
+			rm -rf seen*
+			MR_DEBUG=cramped,$debug mr run -j 2 -m ./flaky \
+				--retries 1 --block-size $block \
+				--agg 'sum 2 max 2' in | cmp want -
+			[ -d seen1 ]
+		done
+	done
+	# A record that fits only if nothing stays.
+	{ head -n 20000 in; printf '%0300000d\t1\n' 0; tail -n 20000 in; } >long
+	LC_ALL=C sort -s -t "$(printf '\t')" -k1,1 long | mr agg sum 2 >want
+	MR_DEBUG=cramped mr run --agg 'sum 2' long | cmp want -
 }
 
 @test "mr agg refuses what is not in order, unless it need not be" {

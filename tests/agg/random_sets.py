@@ -17,7 +17,7 @@ NUMERIC = ["sum", "min", "max", "range", "mean", "pvar", "svar", "pstdev",
            "sstdev"]
 TEXT = ["count", "first", "last", "unique", "countunique", "collapse"]
 WORDS = (("group", "nogroup", "switch"), ("nojoin",), ("disk",), ("onerun",),
-         ("radix", "noradix"))
+         ("radix", "noradix"), ("cramped",))
 
 
 def digits(rng, n):

@@ -20,6 +20,9 @@ class Form:
             self.end = some_of(rng, data) if x > 0.5 else b""
             if rng.random() < 0.2:
                 self.end = 2 * eor
+            # Where a record ends must be seen without what follows it.
+            while overlaps(self.start, self.end or eor):
+                self.start = self.start[:-1]
         if rng.random() < 0.3 or x >= 0.9:
             # `read' knows newlines only.
             self.header = rng.choice(("skip", "repeat") if eor == b"\n"
@@ -67,6 +70,14 @@ class Form:
         if self.records:
             o.append(["-N", str(self.records)])
         return o
+
+
+def overlaps(start, end):
+    """Whether a record can begin in the last bytes of another one, which are
+    the first of a start that the next one goes on with."""
+    return any(start[k:] == start[:-k] and
+               (start[:k].endswith(end) or end.endswith(start[:k]))
+               for k in range(1, len(start)))
 
 
 def rest_of(data, end):

@@ -19,6 +19,7 @@ DEBUG_WORDS = (
     ("group", "nogroup", "switch"),
     ("radix", "noradix"),
     ("nojoin",),
+    ("cramped",),
     ("disk",),
     ("onerun",),
     ("pool",),
