@@ -16,6 +16,7 @@
 
 const char *diag_name = "mr";
 void (*diag_at_death)(void);
+bool (*diag_unheard)(void);
 static bool bar;
 static int copy = -1;
 
@@ -120,6 +121,13 @@ end(int status)
 	_exit(status);
 }
 
+static void
+last_words(const char *fmt, va_list ap, int err)
+{
+	if (diag_unheard == NULL || !diag_unheard())
+		tell(fmt, ap, err);
+}
+
 /* mr's own trouble: cleans up and exits 1. */
 void
 die(const char *fmt, ...)
@@ -127,7 +135,7 @@ die(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	tell(fmt, ap, 0);
+	last_words(fmt, ap, 0);
 	va_end(ap);
 	end(EXIT_TROUBLE);
 }
@@ -139,7 +147,7 @@ die_errno(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	tell(fmt, ap, err);
+	last_words(fmt, ap, err);
 	va_end(ap);
 	end(EXIT_TROUBLE);
 }

@@ -46,6 +46,7 @@ enum {
 /* ------------------------------------------------------------ diag.c */
 extern const char *diag_name;		/* "mr" or "mr sort": begins messages */
 extern void (*diag_at_death)(void);	/* run by die before it exits, or NULL */
+extern bool (*diag_unheard)(void);	/* die says nothing then, or NULL */
 void diag_bar(bool on);			/* a progress line may stand on stderr */
 void diag_write(const void *, size_t);	/* whole lines to stderr, at once */
 void diag_copy(int fd);			/* and to fd as well */

@@ -77,11 +77,22 @@ at_death(void)
 		tidy_up();
 }
 
+/* Whether the driver has let us go or is dead: then what fails here does so
+ * because another worker may have tidied up already. */
+static bool
+let_go(void)
+{
+	struct pollfd p = { .fd = the_worker->sock };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLHUP;
+}
+
 void
 reply_begin(struct worker *w)
 {
 	the_worker = w;
 	diag_at_death = at_death;
+	diag_unheard = let_go;
 }
 
 /* The driver has closed its end. */
