@@ -17,22 +17,22 @@
  * makes one group of them.
  *
  * An attempt begins at a watermark.  Of what stands below it, it changes only
- * the ends of groups, whose values are written nowhere but behind them; how a
- * group was is noted before its first change.  So a failed attempt is undone by
- * putting these back and going back to the watermark.  When the arena is full
- * in the middle of an attempt it becomes two runs, one committed and one not:
- * first the entries below the watermark with their groups as they were, then
- * those above it and what these groups have got since.  Tasks that follow each
- * other in the input share a buffer and so a run; the worker flushes where
- * they do not.
+ * the ends of groups, whose values are written nowhere but behind them, and
+ * tallies (see below); how these were is noted before the first change.  So a
+ * failed attempt is undone by putting that back and going back to the
+ * watermark.  When the arena is full in the middle of an attempt it becomes
+ * two runs, one committed and one not: first the entries below the watermark
+ * as they were, then those above it and what the others have got since.  Tasks
+ * that follow each other in the input share a buffer and so a run; the worker
+ * flushes where they do not.
  *
  * With a built-in reducer a key has a tally (tally.c) where that is enough,
  * or else a group with cells (cell.c) in place of values; a record without
  * either has its saved cells as its value; and in a run all of a key is one
- * item.  An attempt has tallies and cells of its own; tallies are added to
- * those of earlier tasks at commit, cells are not.  For tallies it makes no
- * difference what comes first, so those of keys that come often stay when a
- * full arena is emptied.  A record that is not right is noted and left out.
+ * item.  An attempt has cells of its own, which are not added to those of
+ * earlier tasks.  For tallies it makes no difference what comes first, so those
+ * of keys that come often stay when a full arena is emptied.  A record that is
+ * not right is noted and left out.
  *
  * Life: collect_new; for each attempt collect_begin, then collect_room and
  * collect_filled as long as there is output, collect_end, and
@@ -106,8 +106,7 @@ struct slot {
 
 /* A tally stands before this, and its key follows. */
 struct tally_head {
-	uint32_t earlier;	/* offset of the key of the tally that this one
-				 * will be added to, or 0 */
+	uint32_t attempt;	/* the last one that it is of, or was noted in */
 	uint32_t klen;		/* | TALLY_KEY: see entry_value */
 };
 enum { TALLY = 1 };		/* offsets of keys and groups are even */
@@ -127,8 +126,7 @@ struct collect {
 	uint32_t attempt;	/* counts them, from 1 */
 	struct undo *undo;	/* groups of earlier tasks that it has changed */
 	size_t nundo, cap_undo;
-	size_t added;		/* tallies that belong to earlier ones */
-	bool movable;		/* all is tallies */
+	struct buf notes;	/* the same of tallies, see tally_note */
 	size_t stay;		/* its first tallies, which a spill has left */
 	uint64_t stay_before;	/* records that they had then */
 	struct buf saved, complaint;
@@ -209,7 +207,7 @@ static size_t
 room_left(const struct collect *c, size_t top, size_t n)
 {
 	size_t taken = top + sizeof(struct entry) * n + scratch_size(c, n) +
-	    32 + c->nundo * sizeof *c->undo;
+	    32 + c->nundo * sizeof *c->undo + c->notes.len;
 
 	return taken < c->cap ? c->cap - taken : 0;
 }
@@ -228,8 +226,6 @@ static void
 set_mark(struct collect *c, size_t used, size_t n)
 {
 	c->mark = (struct mark){ used, n };
-	c->added = 0;
-	c->movable = true;
 }
 
 /* A collector that uses about memory bytes besides those of one long
@@ -854,15 +850,205 @@ undo_keep(struct collect *c, struct undo *u)
 	undo_do(c, &old);
 }
 
-/* Writes what is of earlier tasks, and what is of this attempt and does not
- * stay. */
+/* ---- tallies of earlier tasks that an attempt changes */
+
+/* A note is the offset of the tally's key, and the tally as it was. */
+static size_t
+note_size(const struct collect *c)
+{
+	return sizeof(int64_t) + c->tally_size;
+}
+
+static int64_t *
+note_at(const struct collect *c, size_t at)
+{
+	return (int64_t *)(void *)(c->notes.p + at);
+}
+
+/* Notes how a tally is.  False if there is no room. */
+static bool
+tally_note(struct collect *c, uint32_t key)
+{
+	size_t size = note_size(c);
+	int64_t *note;
+
+	if (room_left(c, c->used, c->n + 1) < size)
+		return false;
+	note = (int64_t *)(void *)buf_reserve(&c->notes, size);
+	note[0] = key;
+	memcpy(note + 1, tally_at(c, key), c->tally_size);
+	c->notes.len += size;
+	tally_head(c, key)->attempt = c->attempt;
+	return true;
+}
+
+/* All tallies become what they were; the notes, what they have got since. */
 static void
+notes_keep(struct collect *c)
+{
+	int64_t now[TALLY_MOST + 1];
+
+	for (size_t at = 0; at < c->notes.len; at += note_size(c)) {
+		int64_t *note = note_at(c, at);
+		int64_t *v = tally_at(c, (uint32_t)note[0]);
+
+		memcpy(now, v, c->tally_size);
+		memcpy(v, note + 1, c->tally_size);
+		tally_since(c->agg, now, v);
+		memcpy(note + 1, now, c->tally_size);
+	}
+}
+
+/* What the tallies have got since, which is in the notes, gets entries down
+ * from number at; returns the lowest.  Those of earlier tasks are written. */
+static size_t
+notes_enter(struct collect *c, size_t at)
+{
+	for (size_t i = 0; i < c->notes.len; i += note_size(c)) {
+		const int64_t *note = note_at(c, i);
+		uint32_t key = (uint32_t)note[0], klen;
+
+		if (note[1] == 0)
+			continue;
+		memcpy(tally_at(c, key), note + 1, c->tally_size);
+		klen = tally_head(c, key)->klen & ~TALLY_KEY;
+		if (c->shape.part_cmd != NULL)
+			store_be32(c->arena + key, 0);
+		*entry_at(c, --at) = (struct entry){
+			prefix8(c->arena + key, klen), key, klen };
+	}
+	buf_reset(&c->notes);
+	return at;
+}
+
+/* ---- tallies that a spill leaves, since their keys come often */
+
+/* Records of an entry's key, or OFTEN. */
+static size_t
+times(const struct collect *c, const struct entry *e)
+{
+	int64_t n = is_tally(c, e) ? *tally_at(c, e->off) : 0;
+
+	return n < OFTEN ? (size_t)n : OFTEN;
+}
+
+/* Records of the tallies, from entry number at on, that stayed the last time,
+ * or that do now. */
+static uint64_t
+stay_records(const struct collect *c, size_t at)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < c->stay; i++)
+		sum += (uint64_t)*tally_at(c, entry_at(c, at + i)->off);
+	return sum;
+}
+
+/* Chooses the tallies that stay, of the attempt, whose entries begin with
+ * number at: those of the most records, up to half of all, or if it has less
+ * than half of the arena's, all.  Their entries become its first, in the old
+ * order. */
+static void
+choose_stay(struct collect *c, size_t at)
+{
+	size_t count[OFTEN + 1] = {0}, own = c->n - at, to = at;
+	bool all = own <= c->n / 2;
+	size_t room = all ? own : own / 2, least = OFTEN;
+	bool seldom = stay_records(c, c->mark.n) - c->stay_before <
+	    2 * c->stay;
+
+	c->stay = 0;
+	if (!c->tallies || !c->grouping || seldom || c->cap > c->cap_usual)
+		return;
+	for (size_t i = at; i < c->n; i++)
+		count[times(c, entry_at(c, i))]++;
+	for (; least > !all && count[least] <= room; least--)
+		room -= count[least];
+	if (least == !all)
+		room = 0;
+	for (size_t i = at; i < c->n; i++) {
+		struct entry e = *entry_at(c, i);
+		size_t n = times(c, &e);
+
+		if (n < least || (n == least && room == 0))
+			continue;
+		room -= n == least;
+		*entry_at(c, i) = *entry_at(c, to);
+		*entry_at(c, to++) = e;
+	}
+	c->stay = to - at;
+	c->stay_before = stay_records(c, at);
+}
+
+/* The entries of tallies that stay are brought into the order of the arena:
+ * those of earlier tasks are first, and in any. */
+static void
+order_stay(struct collect *c, size_t at)
+{
+	size_t n = 0, room = table_size(c) / sizeof(struct entry);
+	struct entry *e;
+
+	for (; n < c->stay && entry_at(c, at + n)->off < c->mark.used; n++) {
+		e = entry_at(c, at + n);
+		e->prefix = ~(uint64_t)e->off;
+	}
+	if (n > 0)
+		radix_sort(entry_at(c, at + n - 1), n, (void *)c->table, room,
+		    c->arena);
+}
+
+/* Moves a tally down to the next even place; returns where its key is then. */
+static uint32_t
+move_tally(struct collect *c, uint32_t key)
+{
+	size_t head = c->tally_size + sizeof(struct tally_head);
+	size_t at = (c->used + 7) & ~(size_t)7, klen;
+
+	klen = tally_head(c, key)->klen & ~TALLY_KEY;
+	memmove(c->arena + at, c->arena + key - head, head + klen);
+	key = (uint32_t)(at + head);
+	c->used = tally_end(key, klen);
+	return key;
+}
+
+/* What stays, whose entries begin at from, moves to the bottom of the arena,
+ * which is empty but for that. */
+static void
+move_stay(struct collect *c, const struct entry *from)
+{
+	uint32_t hash[RECORD_BATCH];
+	size_t n;
+
+	for (size_t i = 0; i < c->stay; i += n) {
+		n = c->stay - i < RECORD_BATCH ? c->stay - i : RECORD_BATCH;
+		for (size_t k = 0; k < n; k++) {
+			struct entry e = *(from - i - k);
+
+			e.off = move_tally(c, e.off);
+			e.prefix = prefix8(c->arena + e.off, entry_klen(&e));
+			*entry_at(c, i + k) = e;
+			hash[k] = key_hash(c, c->arena + e.off,
+			    entry_klen(&e));
+			__builtin_prefetch(c->table +
+			    (hash[k] & (c->slots - 1)));
+		}
+		for (size_t k = 0; k < n; k++)
+			table_add(c, (struct slot){ hash[k],
+			    entry_at(c, i + k)->off | TALLY });
+	}
+	c->n = c->taken = c->stay;
+}
+
+/* Writes what is of earlier tasks, then what is of this attempt and does not
+ * stay.  Returns the number of the first entry that stays. */
+static size_t
 write_runs(struct collect *c)
 {
-	size_t at = c->mark.n + c->stay;
+	size_t at = c->mark.n;
 
 	for (size_t i = 0; i < c->nundo; i++)
 		undo_keep(c, c->undo + i);
+	notes_keep(c);
 	if (c->mark.n > 0)
 		write_run(c, 0, c->mark.n, c->oldest, c->newest, true);
 	for (uint32_t i = 0; i < c->nundo; i++) {
@@ -880,106 +1066,12 @@ write_runs(struct collect *c)
 			g->klen | ENTRY_GROUP };
 	}
 	c->nundo = 0;
-	if (c->n > at)
-		write_run(c, at, c->n, c->task, c->task, false);
-}
-
-/* Moves a tally down to the even place to; returns where its key is then. */
-static uint32_t
-move_tally(struct collect *c, uint32_t key, size_t *to)
-{
-	size_t head = c->tally_size + sizeof(struct tally_head);
-	size_t at = (*to + 7) & ~(size_t)7, klen;
-
-	klen = tally_head(c, key)->klen & ~TALLY_KEY;
-	memmove(c->arena + at, c->arena + key - head, head + klen);
-	key = (uint32_t)(at + head);
-	tally_head(c, key)->earlier = 0;
-	*to = tally_end(key, klen);
-	return key;
-}
-
-/* ---- tallies that a spill leaves, since their keys come often */
-
-/* Records of an entry's key, or OFTEN. */
-static size_t
-times(const struct collect *c, const struct entry *e)
-{
-	int64_t n = is_tally(c, e) ? *tally_at(c, e->off) : 0;
-
-	return n < OFTEN ? (size_t)n : OFTEN;
-}
-
-/* Records of the tallies that stayed the last time, or that do now. */
-static uint64_t
-stay_records(const struct collect *c)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < c->stay; i++)
-		sum += (uint64_t)*tally_at(c, entry_at(c, c->mark.n + i)->off);
-	return sum;
-}
-
-/* Chooses the tallies of the attempt that stay: those of the most records, up
- * to half of all, or if earlier tasks have more than the attempt, all.  Their
- * entries become its first, in the old order. */
-static void
-choose_stay(struct collect *c)
-{
-	size_t count[OFTEN + 1] = {0}, own = c->n - c->mark.n, to = c->mark.n;
-	bool all = own <= c->mark.n;
-	size_t room = all ? own : own / 2, least = OFTEN;
-	bool seldom = stay_records(c) - c->stay_before < 2 * c->stay;
-
-	c->stay = 0;
-	if (!c->tallies || !c->grouping || seldom || c->cap > c->cap_usual)
-		return;
-	for (size_t i = c->mark.n; i < c->n; i++)
-		count[times(c, entry_at(c, i))]++;
-	for (; least > !all && count[least] <= room; least--)
-		room -= count[least];
-	if (least == !all)
-		room = 0;
-	for (size_t i = c->mark.n; i < c->n; i++) {
-		struct entry e = *entry_at(c, i);
-		size_t n = times(c, &e);
-
-		if (n < least || (n == least && room == 0))
-			continue;
-		room -= n == least;
-		*entry_at(c, i) = *entry_at(c, to);
-		*entry_at(c, to++) = e;
-	}
-	c->stay = to - c->mark.n;
-	c->stay_before = stay_records(c);
-}
-
-/* What stays, whose entries begin at from, moves to the bottom of the arena,
- * which is empty but for that. */
-static void
-move_stay(struct collect *c, const struct entry *from)
-{
-	uint32_t hash[RECORD_BATCH];
-	size_t n;
-
-	for (size_t i = 0; i < c->stay; i += n) {
-		n = c->stay - i < RECORD_BATCH ? c->stay - i : RECORD_BATCH;
-		for (size_t k = 0; k < n; k++) {
-			struct entry e = *(from - i - k);
-
-			e.off = move_tally(c, e.off, &c->used);
-			*entry_at(c, i + k) = e;
-			hash[k] = key_hash(c, c->arena + e.off,
-			    entry_klen(&e));
-			__builtin_prefetch(c->table +
-			    (hash[k] & (c->slots - 1)));
-		}
-		for (size_t k = 0; k < n; k++)
-			table_add(c, (struct slot){ hash[k],
-			    entry_at(c, i + k)->off | TALLY });
-	}
-	c->n = c->taken = c->stay;
+	at = notes_enter(c, at);
+	choose_stay(c, at);
+	if (c->n > at + c->stay)
+		write_run(c, at + c->stay, c->n, c->task, c->task, false);
+	order_stay(c, at);
+	return at;
 }
 
 /* Empties the arena but for what has been read and not scanned, which moves
@@ -987,13 +1079,11 @@ move_stay(struct collect *c, const struct entry *from)
 static void
 spill(struct collect *c)
 {
-	size_t tail = c->straight ? c->fill - c->used : 0;
-	const struct entry *own = entry_at(c, c->mark.n);
+	size_t tail = c->straight ? c->fill - c->used : 0, stay;
 
 	if (!c->straight)
 		c->fill = c->used;
-	choose_stay(c);
-	write_runs(c);
+	stay = write_runs(c);
 	if (c->cap > c->cap_usual && tail < c->cap_usual / 2) {
 		unsigned char *p = xrealloc(NULL, c->cap_usual + SLACK, 1);
 
@@ -1012,7 +1102,7 @@ spill(struct collect *c)
 	if (c->grouping)
 		table_clear(c);
 	if (c->stay > 0)
-		move_stay(c, own);
+		move_stay(c, entry_at(c, stay));
 	/* A raw buffer turned out to be full of equal keys, or a record too
 	 * long to group has gone: group the next one. */
 	if (!c->grouping && !c->never && tail <= IN_ROOM / 2 &&
@@ -1393,8 +1483,8 @@ take_slot(struct collect *c, struct slot *s, const struct record *r,
 	push(c, r->key, r->klen, off, flag);
 }
 
-/* Begins a tally with a record of a key that has none, or has one of earlier
- * tasks.  CELLS_BAD: it does not fit. */
+/* Begins a tally with a record of a key that has none.  CELLS_BAD: it does not
+ * fit. */
 static enum cells_result
 tally_new(struct collect *c, struct slot *s, const struct record *r,
     const struct record *rec, uint32_t hash)
@@ -1410,9 +1500,8 @@ tally_new(struct collect *c, struct slot *s, const struct record *r,
 	memset(v, 0, c->tally_size);
 	if (!tally_add(c->agg, v, rec))
 		return CELLS_BAD;
-	*tally_head(c, key) = (struct tally_head){
-		s->off & ~(uint32_t)TALLY, r->klen | TALLY_KEY };
-	c->added += s->off != 0;
+	*tally_head(c, key) = (struct tally_head){ c->attempt,
+		r->klen | TALLY_KEY };
 	if (r->klen > 0)
 		memcpy(c->arena + key, r->key, r->klen);
 	c->used = end;
@@ -1438,11 +1527,9 @@ add_to_cells(struct collect *c, struct slot *s, const struct record *r,
 	result = cells_add(c->agg, c->arena + cells_at(c, g), &h, rec,
 	    &c->complaint);
 	c->used = result == CELLS_ADDED ? h.used : used;
-	if (result == CELLS_ADDED && new) {
-		c->movable = false;
+	if (result == CELLS_ADDED && new)
 		take_slot(c, s, r, hash, (uint32_t)((unsigned char *)g -
 		    c->arena), ENTRY_GROUP);
-	}
 	return result;
 }
 
@@ -1460,11 +1547,15 @@ aggregate(struct collect *c, const struct record *r, const struct record *rec,
 	if (table_full(c))
 		return false;
 	s = key_slot(c, r, hash, j);
-	if (s->off & TALLY && s->off >= c->mark.used) {
-		if (tally_add(c->agg, tally_at(c, s->off & ~(uint32_t)TALLY),
-		    rec))
+	if (s->off & TALLY) {
+		uint32_t key = s->off & ~(uint32_t)TALLY;
+
+		if (tally_head(c, key)->attempt != c->attempt &&
+		    !tally_note(c, key))
+			return false;
+		if (tally_add(c->agg, tally_at(c, key), rec))
 			return true;
-	} else if (c->tallies && (s->off == 0 || s->off & TALLY)) {
+	} else if (c->tallies && s->off == 0) {
 		result = tally_new(c, s, r, rec, hash);
 	}
 	if (result == CELLS_BAD)
@@ -1488,7 +1579,6 @@ built_record(struct collect *c, const struct record *r)
 		memcpy(c->arena + c->used + 4 + r->klen, r->val, r->vlen);
 	push(c, r->key, r->klen, (uint32_t)c->used + 4, 0);
 	c->used += need;
-	c->movable = false;
 	return true;
 }
 
@@ -1740,68 +1830,11 @@ collect_end(struct collect *c)
 	collect_filled(c, 1);
 }
 
-/* Adds a tally of the attempt to that of earlier tasks, which slot s leads to
- * again then.  What cannot be added moves down to the place to, if it can move,
- * and *e tells where it is.  Whether the entry has gone. */
-static bool
-add_tally(struct collect *c, struct entry *e, struct slot *s, size_t *to)
-{
-	uint32_t earlier = tally_head(c, e->off)->earlier;
-	bool gone = earlier != 0 && tally_merge(c->agg, tally_at(c, earlier),
-	    tally_at(c, e->off));
-
-	if (!gone && c->movable)
-		e->off = move_tally(c, e->off, to);
-	if (s->off != 0)
-		s->off = (gone ? earlier : e->off) | TALLY;
-	return gone;
-}
-
-/* Adds the tallies of the attempt to what the keys had before. */
-static void
-add_attempt(struct collect *c)
-{
-	size_t n = c->mark.n, used = c->mark.used, some;
-	struct slot *slot[RECORD_BATCH] = { NULL };
-
-	for (size_t i = c->mark.n; i < c->n; i += some) {
-		some = c->n - i < RECORD_BATCH ? c->n - i : RECORD_BATCH;
-		for (size_t k = 0; k < some; k++) {
-			struct entry *e = entry_at(c, i + k);
-
-			slot[k] = NULL;
-			if (!is_tally(c, e))
-				continue;
-			slot[k] = c->table + (key_hash(c,
-			    entry_key(c->arena, e), entry_klen(e)) &
-			    (c->slots - 1));
-			__builtin_prefetch(slot[k]);
-			__builtin_prefetch(c->arena +
-			    tally_head(c, e->off)->earlier);
-		}
-		for (size_t k = 0; k < some; k++) {
-			struct entry e = *entry_at(c, i + k);
-			struct slot *s = slot[k];
-
-			while (s != NULL && s->off != (e.off | TALLY) &&
-			    s->off != 0)
-				s = s + 1 < c->table + c->slots ? s + 1 :
-				    c->table;
-			if (s == NULL || !add_tally(c, &e, s, &used))
-				*entry_at(c, n++) = e;
-		}
-	}
-	c->n = n;
-	if (c->movable)
-		c->used = used;
-}
-
 void
 collect_commit(struct collect *c)
 {
-	if (c->added > 0)
-		add_attempt(c);
 	c->nundo = c->stay = 0;
+	buf_reset(&c->notes);
 	set_mark(c, c->used, c->n);
 	c->newest = c->task;
 	if (c->nojoin)
@@ -1815,10 +1848,17 @@ collect_rollback(struct collect *c)
 {
 	while (c->nundo > 0)
 		undo_do(c, c->undo + --c->nundo);
+	for (size_t at = 0; at < c->notes.len; at += note_size(c)) {
+		const int64_t *note = note_at(c, at);
+
+		memcpy(tally_at(c, (uint32_t)note[0]), note + 1,
+		    c->tally_size);
+	}
+	buf_reset(&c->notes);
 	c->used = c->fill = c->mark.used;
 	c->n = c->mark.n;
 	c->in_len = 0;
-	c->added = c->stay = 0;
+	c->stay = 0;
 	c->open = false;
 	table_clear(c);
 }
@@ -1867,6 +1907,7 @@ collect_free(struct collect *c)
 	free(c->in);
 	free(c->table);
 	free(c->undo);
+	buf_free(&c->notes);
 	buf_free(&c->scratch);
 	free(c);
 }

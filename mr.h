@@ -606,6 +606,7 @@ struct aggspec *aggspec_parse(const char *words, const struct format *);
 /* v: the number of records, then a number for each slot. */
 bool tally_add(const struct aggspec *, int64_t *v, const struct record *);
 bool tally_merge(const struct aggspec *, int64_t *v, const int64_t *more);
+void tally_since(const struct aggspec *, int64_t *v, const int64_t *before);
 void tally_save(const struct aggspec *, const int64_t *v, struct buf *);
 bool tally_load(const struct aggspec *, int64_t *v, const unsigned char *,
     size_t);

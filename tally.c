@@ -97,8 +97,7 @@ add(enum agg_keep keep, bool first, int64_t *v, int64_t x)
 		*v = first || x > *v ? x : *v;
 		return true;
 	default:
-		x += *v;
-		if (x > MOST || x < -MOST)
+		if (__builtin_add_overflow(x, *v, &x) || x > MOST || x < -MOST)
 			return false;
 		*v = x;
 		return true;
@@ -185,6 +184,19 @@ tally_merge(const struct aggspec *a, int64_t *v, const int64_t *more)
 	for (uint32_t i = 0; i < a->nslots; i++)
 		v[1 + i] = new[i];
 	return true;
+}
+
+/* Takes away what it was before, but the least and the greatest number, which
+ * may be those of before: it will be added to that again.  A sum may become
+ * twice as large as others can be. */
+void
+tally_since(const struct aggspec *a, int64_t *v, const int64_t *before)
+{
+	v[0] -= before[0];
+	for (uint32_t i = 0; i < a->nslots; i++)
+		if (a->slots[i].keep != KEEP_MIN &&
+		    a->slots[i].keep != KEEP_MAX)
+			v[1 + i] -= before[1 + i];
 }
 
 /* Appends it as saved cells. */
