@@ -100,7 +100,7 @@ struct undo {
 };
 
 struct slot {
-	uint32_t hash;		/* its low bits choose the slot */
+	uint32_t hash;		/* its high bits choose the slot */
 	uint32_t off;		/* of the group; TALLY: of a tally's key */
 };
 
@@ -244,9 +244,11 @@ collect_new(const struct shape *shape, struct store *store,
 	c->arg = arg;
 	if (debug_word("cramped"))
 		memory = CRAMPED;
-	c->slots_most = TABLE_LEAST;
-	while (c->slots_most * 2 * sizeof *c->table <= memory / 5)
-		c->slots_most *= 2;
+	c->slots_most = memory / 5 / sizeof *c->table;
+	if (c->slots_most < TABLE_LEAST)
+		c->slots_most = TABLE_LEAST;
+	if (c->slots_most > UINT32_MAX)
+		c->slots_most = UINT32_MAX;
 	c->cap = c->cap_usual =
 	    (memory - c->slots_most * sizeof *c->table) / 16 * 16;
 	c->arena = xlarge(c->cap + SLACK);
@@ -339,11 +341,13 @@ static inline uint32_t
 key_hash(const struct collect *c, const unsigned char *p, size_t len)
 {
 	uint64_t h = c->seed[0] ^ len * 0x9e3779b97f4a7c15;
+	size_t over;
 
 	for (; len > 16; p += 16, len -= 16)
 		h = mix(load64(p) ^ c->seed[1], load64(p + 8) ^ h);
+	over = len > 8 ? len - 8 : 0;
 	h = mix(load_upto8(p, len) ^ c->seed[1],
-	    (len > 8 ? load64(p + len - 8) : 0) ^ h);
+	    (load64(p + over) & -(uint64_t)(over > 0)) ^ h);
 	return (uint32_t)(h ^ h >> 32);
 }
 
@@ -351,9 +355,12 @@ key_hash(const struct collect *c, const unsigned char *p, size_t len)
 static inline bool
 same_bytes(const unsigned char *a, const unsigned char *b, size_t len)
 {
-	return load_upto8(a, len) == load_upto8(b, len) && (len <= 8 ||
-	    (load64(a + len - 8) == load64(b + len - 8) &&
-	    (len <= 16 || memcmp(a + 8, b + 8, len - 16) == 0)));
+	size_t over = len > 8 ? len - 8 : 0;
+	uint64_t mask = len >= 8 ? UINT64_MAX : ((uint64_t)1 << 8 * len) - 1;
+
+	return (((load64(a) ^ load64(b)) & mask) |
+	    ((load64(a + over) ^ load64(b + over)) & mask)) == 0 &&
+	    (len <= 16 || memcmp(a + 8, b + 8, len - 16) == 0);
 }
 
 static void
@@ -371,14 +378,27 @@ table_full(const struct collect *c)
 	    c->slots / 4 * 3);
 }
 
+/* Where a key of that hash is looked for first. */
+static inline size_t
+first_slot(const struct collect *c, uint32_t hash)
+{
+	return (size_t)((uint64_t)hash * c->slots >> 32);
+}
+
+static inline size_t
+next_slot(const struct collect *c, size_t j)
+{
+	return j + 1 < c->slots ? j + 1 : 0;
+}
+
 /* Adds a slot, of a key that has none. */
 static inline void
 table_add(struct collect *c, struct slot s)
 {
-	size_t j = s.hash & (c->slots - 1);
+	size_t j = first_slot(c, s.hash);
 
 	while (c->table[j].off != 0)
-		j = (j + 1) & (c->slots - 1);
+		j = next_slot(c, j);
 	c->table[j] = s;
 }
 
@@ -391,7 +411,7 @@ table_grow(struct collect *c)
 
 	if (n == c->slots_most)
 		return false;
-	c->slots = n * 2;
+	c->slots = n < c->slots_most / 2 ? n * 2 : c->slots_most;
 	c->table = xlarge(table_size(c));
 	memset(c->table, 0, table_size(c));
 	for (size_t i = 0; i < n; i++)
@@ -1030,7 +1050,7 @@ move_stay(struct collect *c, const struct entry *from)
 			hash[k] = key_hash(c, c->arena + e.off,
 			    entry_klen(&e));
 			__builtin_prefetch(c->table +
-			    (hash[k] & (c->slots - 1)));
+			    first_slot(c, hash[k]));
 		}
 		for (size_t k = 0; k < n; k++)
 			table_add(c, (struct slot){ hash[k],
@@ -1362,10 +1382,10 @@ group_new(struct collect *c, struct slot *s, const struct record *r,
 static size_t
 find_slot(const struct collect *c, uint32_t hash)
 {
-	size_t j = hash & (c->slots - 1);
+	size_t j = first_slot(c, hash);
 
 	while (c->table[j].hash != hash && c->table[j].off != 0)
-		j = (j + 1) & (c->slots - 1);
+		j = next_slot(c, j);
 	return j;
 }
 
@@ -1375,7 +1395,7 @@ static inline struct slot *
 group_slot(const struct collect *c, const struct record *r, uint32_t hash,
     size_t j)
 {
-	for (;; j = (j + 1) & (c->slots - 1)) {
+	for (;; j = next_slot(c, j)) {
 		struct slot *s = c->table + j;
 		const struct group *g;
 
@@ -1450,7 +1470,7 @@ static struct slot *
 key_slot(const struct collect *c, const struct record *r, uint32_t hash,
     size_t j)
 {
-	for (;; j = (j + 1) & (c->slots - 1)) {
+	for (;; j = next_slot(c, j)) {
 		struct slot *s = c->table + j;
 		uint32_t key = s->off & ~(uint32_t)TALLY, klen;
 
@@ -1631,7 +1651,7 @@ static void
 add_record(struct collect *c, const struct record *r,
     const struct record *rec, uint32_t hash)
 {
-	while (!try_record(c, r, rec, hash, hash & (c->slots - 1))) {
+	while (!try_record(c, r, rec, hash, first_slot(c, hash))) {
 		if (c->grouping && table_full(c) && table_grow(c))
 			continue;
 		if (c->n > 0)
@@ -1658,11 +1678,11 @@ static void
 group_batch(struct collect *c, struct record *r, size_t n)
 {
 	uint32_t hash[RECORD_BATCH];
-	size_t at[RECORD_BATCH], slots = c->slots;
+	size_t at[RECORD_BATCH];
 
 	for (size_t i = 0; i < n; i++) {
 		hash[i] = key_hash(c, r[i].key, r[i].klen);
-		__builtin_prefetch(c->table + (hash[i] & (slots - 1)));
+		__builtin_prefetch(c->table + first_slot(c, hash[i]));
 	}
 	for (size_t i = 0; i < n; i++) {
 		const unsigned char *g;
