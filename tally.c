@@ -19,7 +19,7 @@ enum { DIGITS = 18 };		/* of a number that is read */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 /* The number that up to 8 digits at p are; says how many they are.  8 bytes
  * at p must be readable. */
-static uint64_t
+static inline __attribute__((always_inline)) uint64_t
 read_eight(const unsigned char *p, unsigned *digits)
 {
 	uint64_t x, other;
@@ -48,7 +48,7 @@ read_eight(const unsigned char *p, unsigned *digits)
 #endif
 
 /* Reads the field at p, which must be a number and all of the field. */
-static bool
+static __attribute__((noinline)) bool
 read_whole(const unsigned char *p, size_t len, unsigned char sep, int64_t *x)
 {
 	const unsigned char *end = p + len;
@@ -129,7 +129,7 @@ read_fields(const struct aggspec *a, const struct record *r, int64_t *x)
 	return true;
 }
 
-static bool
+static __attribute__((noinline)) bool
 add_all(const struct aggspec *a, int64_t *v, const struct record *r)
 {
 	int64_t x[TALLY_MOST] = {0}, new[TALLY_MOST];	/* 0: is not read */
