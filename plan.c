@@ -35,11 +35,12 @@ uint64_t
 plan_block_size(const struct driver *d)
 {
 	uint64_t most = d->job->kind == JOB_MAP ? BLOCK_MOST_MAP :
-	    BLOCK_MOST_SORT, block;
+	    BLOCK_MOST_SORT, several = 4 * d->po->jobs, block;
 
 	if (d->po->block != 0)
 		return d->po->block;
-	block = d->job->input.bytes / (4 * d->po->jobs);
+	/* Rounded up: one task more would be a round of its own. */
+	block = (d->job->input.bytes + several - 1) / several;
 	return block > most ? most : block < block_least(d->job) ?
 	    block_least(d->job) : block;
 }

@@ -473,3 +473,11 @@ belongs() {
 	[ ! -e ran ]
 	[ ! -e out ]
 }
+
+@test "each worker gets four tasks of a large file, whatever its size" {
+	for size in 16777216 16777217 16777223; do
+		truncate -s $size large
+		expect 0 mr run --dry-run -j 2 -m cat -r cat large
+		grep -q '^map tasks: 8,' ../out
+	done
+}
