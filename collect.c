@@ -935,7 +935,7 @@ notes_enter(struct collect *c, size_t at)
 		if (c->shape.part_cmd != NULL)
 			store_be32(c->arena + key, 0);
 		*entry_at(c, --at) = (struct entry){
-			prefix8(c->arena + key, klen), key, klen };
+			prefix8_ahead(c->arena + key, klen), key, klen };
 	}
 	buf_reset(&c->notes);
 	return at;
@@ -1023,11 +1023,14 @@ move_tally(struct collect *c, uint32_t key)
 {
 	size_t head = c->tally_size + sizeof(struct tally_head);
 	size_t at = (c->used + 7) & ~(size_t)7, klen;
+	const unsigned char *from;
 
 	klen = tally_head(c, key)->klen & ~TALLY_KEY;
-	memmove(c->arena + at, c->arena + key - head, head + klen);
+	from = c->arena + key - head;
 	key = (uint32_t)(at + head);
 	c->used = tally_end(key, klen);
+	for (; at < c->used; at += 8, from += 8)
+		memcpy(c->arena + at, from, 8);
 	return key;
 }
 
@@ -1045,7 +1048,8 @@ move_stay(struct collect *c, const struct entry *from)
 			struct entry e = *(from - i - k);
 
 			e.off = move_tally(c, e.off);
-			e.prefix = prefix8(c->arena + e.off, entry_klen(&e));
+			e.prefix = prefix8_ahead(c->arena + e.off,
+			    entry_klen(&e));
 			*entry_at(c, i + k) = e;
 			hash[k] = key_hash(c, c->arena + e.off,
 			    entry_klen(&e));
@@ -1500,7 +1504,9 @@ take_slot(struct collect *c, struct slot *s, const struct record *r,
 	c->taken += s->off == 0;
 	c->fresh++;
 	*s = (struct slot){ hash, off | (flag == 0 ? TALLY : 0) };
-	push(c, r->key, r->klen, off, flag);
+	*entry_at(c, c->n++) = (struct entry){
+		prefix8_ahead(c->arena + off + (flag == 0 ? 0 : GROUP_KEY_AT),
+		    r->klen), off, r->klen | flag };
 }
 
 /* Begins a tally with a record of a key that has none.  CELLS_BAD: it does not

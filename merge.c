@@ -275,7 +275,7 @@ cursor_key(struct merge *m, struct cursor *c)
 	if (klen > c->n - c->at)
 		damaged();
 	buf_reset(&c->copy);
-	buf_reserve(&c->copy, (size_t)klen + 1);
+	buf_reserve(&c->copy, (size_t)klen + 8);	/* for its prefix */
 	buf_put(&c->copy, c->win + c->at, (size_t)klen);
 	c->at += (size_t)klen;
 	c->key = c->copy.p;
@@ -302,14 +302,16 @@ cursor_group(struct merge *m, struct cursor *c)
 		cursor_single(m, c);
 	else
 		cursor_key(m, c);
-	c->prefix = prefix8(c->key, c->klen);
+	c->prefix = !c->single || c->n - c->at >= 8 ?
+	    prefix8_ahead(c->key, c->klen) : prefix8(c->key, c->klen);
 	c->open = true;
 	if (m->bounds.hi != NULL && c->prefix >= m->hi_prefix &&
 	    key_compare(c->key, c->klen, m->bounds.hi, m->bounds.hilen) >= 0)
 		c->done = true;
 }
 
-/* Whether run a's group comes before run b's, of the same prefix. */
+/* Whether run a's group comes before run b's, of the same prefix: of keys that
+ * are not longer than that the shorter comes first. */
 static bool
 before(const struct merge *m, uint32_t a, uint32_t b)
 {
@@ -318,7 +320,9 @@ before(const struct merge *m, uint32_t a, uint32_t b)
 
 	if (x->done || y->done)
 		return x->done == y->done ? a < b : y->done;
-	c = key_compare(x->key, x->klen, y->key, y->klen);
+	if (x->klen <= 8 || y->klen <= 8)
+		return x->klen != y->klen ? x->klen < y->klen : a < b;
+	c = key_compare(x->key + 8, x->klen - 8, y->key + 8, y->klen - 8);
 	return c != 0 ? c < 0 : a < b;
 }
 
@@ -525,8 +529,8 @@ merge_item(struct merge *m, struct item *it)
 		move_on(m);
 		c = m->c + m->tree[0].run;
 		m->in_group = !c->done && c->prefix == m->prefix &&
-		    c->klen == m->key.len && (m->key.len == 0 ||
-		    memcmp(c->key, m->key.p, m->key.len) == 0);
+		    c->klen == m->key.len && (c->klen <= 8 ||
+		    memcmp(c->key + 8, m->key.p + 8, c->klen - 8) == 0);
 	}
 	return false;
 }

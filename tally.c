@@ -175,6 +175,12 @@ tally_merge(const struct aggspec *a, int64_t *v, const int64_t *more)
 {
 	int64_t new[TALLY_MOST];
 
+	if (a->lone_sum) {
+		if (!add(KEEP_SUM, false, v + 1, more[1]))
+			return false;
+		v[0] += more[0];
+		return true;
+	}
 	for (uint32_t i = 0; i < a->nslots; i++) {
 		new[i] = v[1 + i];
 		if (!add(a->slots[i].keep, v[0] == 0, new + i, more[1 + i]))
