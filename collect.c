@@ -247,8 +247,6 @@ collect_new(const struct shape *shape, struct store *store,
 	c->slots_most = memory / 5 / sizeof *c->table;
 	if (c->slots_most < TABLE_LEAST)
 		c->slots_most = TABLE_LEAST;
-	if (c->slots_most > UINT32_MAX)
-		c->slots_most = UINT32_MAX;
 	c->cap = c->cap_usual =
 	    (memory - c->slots_most * sizeof *c->table) / 16 * 16;
 	c->arena = xlarge(c->cap + SLACK);
@@ -321,18 +319,27 @@ load32(const unsigned char *p)
 	return x;
 }
 
-/* The first len bytes at p, 8 at most, as a number; what stands behind them
- * must be readable. */
-static uint64_t
+/* The first len bytes at p, 8 at most, as a number, without a branch; what
+ * stands behind them must be readable. */
+static inline uint64_t
 load_upto8(const unsigned char *p, size_t len)
 {
-	uint64_t x = load64(p);
-
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	return len >= 8 ? x : x & (((uint64_t)1 << 8 * len) - 1);
+	uint64_t mask = ((uint64_t)1 << 8 * (len & 7)) - 1;
 #else
-	return len >= 8 ? x : len == 0 ? 0 : x >> 8 * (8 - len);
+	uint64_t mask = ~(UINT64_MAX >> 8 * (len & 7));
 #endif
+
+	return load64(p) & (mask | -(uint64_t)(len >= 8));
+}
+
+/* The 8 bytes that end len bytes at p, or 0 if these are no more than 8. */
+static inline uint64_t
+load_behind8(const unsigned char *p, size_t len)
+{
+	size_t over = len > 8 ? len - 8 : 0;
+
+	return load64(p + over) & -(uint64_t)(over > 0);
 }
 
 /* Seeded anew in every process, so no input can be made to collide.  Up to
@@ -341,13 +348,10 @@ static inline uint32_t
 key_hash(const struct collect *c, const unsigned char *p, size_t len)
 {
 	uint64_t h = c->seed[0] ^ len * 0x9e3779b97f4a7c15;
-	size_t over;
 
 	for (; len > 16; p += 16, len -= 16)
 		h = mix(load64(p) ^ c->seed[1], load64(p + 8) ^ h);
-	over = len > 8 ? len - 8 : 0;
-	h = mix(load_upto8(p, len) ^ c->seed[1],
-	    (load64(p + over) & -(uint64_t)(over > 0)) ^ h);
+	h = mix(load_upto8(p, len) ^ c->seed[1], load_behind8(p, len) ^ h);
 	return (uint32_t)(h ^ h >> 32);
 }
 
@@ -355,11 +359,8 @@ key_hash(const struct collect *c, const unsigned char *p, size_t len)
 static inline bool
 same_bytes(const unsigned char *a, const unsigned char *b, size_t len)
 {
-	size_t over = len > 8 ? len - 8 : 0;
-	uint64_t mask = len >= 8 ? UINT64_MAX : ((uint64_t)1 << 8 * len) - 1;
-
-	return (((load64(a) ^ load64(b)) & mask) |
-	    ((load64(a + over) ^ load64(b + over)) & mask)) == 0 &&
+	return ((load_upto8(a, len) ^ load_upto8(b, len)) |
+	    (load_behind8(a, len) ^ load_behind8(b, len))) == 0 &&
 	    (len <= 16 || memcmp(a + 8, b + 8, len - 16) == 0);
 }
 

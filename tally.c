@@ -7,7 +7,10 @@
  * would be.  What does not fit - a point, a long number, a sum that has grown
  * too much - is refused and leaves the tally as it was: the caller goes on
  * with cells.  Only slots for which it makes no difference what comes first
- * have a tally. */
+ * have a tally.
+ *
+ * What each record goes through is inlined here, what few do is not: it would
+ * have registers saved for all. */
 
 #include <string.h>
 
