@@ -44,7 +44,8 @@ read_eight(const unsigned char *p, unsigned *digits)
 {
 	uint64_t x = 0;
 
-	for (*digits = 0; *digits < 8 && p[*digits] - '0' < 10u; ++*digits)
+	for (*digits = 0; *digits < 8 && (unsigned)p[*digits] - '0' < 10;
+	    ++*digits)
 		x = x * 10 + (uint64_t)(p[*digits] - '0');
 	return x;
 }
