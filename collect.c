@@ -1030,7 +1030,7 @@ move_tally(struct collect *c, uint32_t key)
 	from = c->arena + key - head;
 	key = (uint32_t)(at + head);
 	c->used = tally_end(key, klen);
-	for (; at < c->used; at += 8, from += 8)
+	for (; from != c->arena + at && at < c->used; at += 8, from += 8)
 		memcpy(c->arena + at, from, 8);
 	return key;
 }

@@ -345,14 +345,15 @@ files_unpack_in_order(struct input *in)
 
 /* Standard input that is a plain file, of which nothing has been read, need not
  * be read as a stream: it is opened anew where it is needed, so that tasks read
- * it where they are, and counts as read.  What is compressed only --decompress
+ * it where they are; then, if take says so, it counts as read.  It must be as
+ * long as it says (not so under /sys).  What is compressed only --decompress
  * can tell, from the front. */
 void
-files_open_stdin(struct input *in)
+files_open_stdin(struct input *in, bool take)
 {
-	struct file *f = in->files;
+	struct file *f = in->files, was;
 	struct stat st;
-	char why[200];
+	char why[200], last;
 	int fd;
 
 	while (f < in->files + in->n && strcmp(f->name, "-") != 0)
@@ -364,18 +365,21 @@ files_open_stdin(struct input *in)
 	    fstat(STDIN_FILENO, &st) == -1 || !S_ISREG(st.st_mode) ||
 	    st.st_size == 0 || lseek(STDIN_FILENO, 0, SEEK_CUR) != 0)
 		return;
+	was = *f;
 	f->standard = true;
 	take_size(in, f, &st);
 	fd = file_open(f, why, sizeof why);
-	if (fd == -1) {
-		f->standard = false;
+	if (fd != -1 && pread(fd, &last, 1, st.st_size - 1) == 1) {
+		f->stream = false;
+		in->nstreams--;
+		if (take)
+			lseek(STDIN_FILENO, st.st_size, SEEK_SET);
+	} else {
 		in->bytes -= f->size;
-		return;
+		*f = was;
 	}
-	close(fd);
-	f->stream = false;
-	in->nstreams--;
-	lseek(STDIN_FILENO, st.st_size, SEEK_SET);
+	if (fd != -1)
+		close(fd);
 }
 
 /* The name of a file in a message. */

@@ -757,7 +757,7 @@ void files_list(struct input *, const char *option, const char *path,
 void files_check(struct input *);
 void files_check_names(struct input *, const struct format *);
 void files_unpack_in_order(struct input *);
-void files_open_stdin(struct input *);
+void files_open_stdin(struct input *, bool take);
 const char *file_shown(const struct file *);
 const struct decoder *file_decoder(const struct input *, const struct file *);
 bool file_is_looked_at(const struct input *, const struct file *);

@@ -383,7 +383,7 @@ setup_run(struct setup *s)
 	if (s->po.quiet && s->po.progress)
 		refuse("--progress and --quiet exclude each other");
 	if (s->po.job_dir == NULL && !s->po.append && !job->whole_file)
-		files_open_stdin(&job->input);
+		files_open_stdin(&job->input, !s->po.check && !s->po.dry_run);
 	if (s->po.check)
 		return check_run(job, s->po.reducers != 1);
 	if (s->po.job_dir != NULL || s->po.append) {

@@ -296,6 +296,9 @@ sys.stdout.buffer.write(random.randbytes(1000000))' >in
 	expect 0 mr map --dry-run --block-size 300K cat <in
 	grep 'map task 1: standard input, records that begin in bytes [1-9]' ../out
 	# What a shell has read is not read again, nor what mr has read.
+	expect 0 sh -c 'exec 3>&1 >/dev/null
+		mr map --dry-run cat; mr run --check -m cat; cat >&3' <in
+	prints want
 	expect 0 sh -c 'mr map cat; cat' <in
 	prints want
 	expect 0 sh -c 'read -r one; mr map cat; cat' <in
@@ -305,6 +308,14 @@ sys.stdout.buffer.write(random.randbytes(1000000))' >in
 	# It need not have a name any more.
 	expect 0 sh -c 'rm in; mr sort -k 1,1n; cat' <in
 	prints want
+}
+
+@test "standard input that is shorter than it says is read to its end" {
+	local f=/sys/kernel/uevent_seqnum
+	[ -r $f ] && [ "$(stat -c %s $f)" -gt "$(wc -c <<<"$(<$f)")" ] ||
+		skip "there is no $f"
+	expect 0 mr map cat <$f
+	prints $f
 }
 
 @test "standard input is read by who may not open that file" {
