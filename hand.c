@@ -1,11 +1,11 @@
 /* hand.c - parts of the output in the hands of the workers that made them.
  *
- * Where a filter's output is a plain file and no command makes its parts, a
- * worker keeps a part in its own memory and writes it to the output itself, as
- * soon as the driver says that all before it are out.  So the bytes are copied
- * once and pass no single process.  A worker has one part in hand at the most
- * and no other task meanwhile; a part that has been lost with its worker is
- * made again.
+ * Where the output is a plain file - a filter's standard output, or what will
+ * be that of -o - and no command makes its parts, a worker keeps a part in its
+ * own memory and writes it to the output itself, as soon as the driver says
+ * that all before it are out.  So the bytes are copied once and pass no single
+ * process.  A worker has one part in hand at the most and no other task
+ * meanwhile; a part that has been lost with its worker is made again.
  *
  * MR_DEBUG=nohand: never; hand: with little memory, too, and small parts. */
 
@@ -27,13 +27,15 @@ hand_possible(const struct driver *d)
 	struct stat st;
 	int flags = fcntl(STDOUT_FILENO, F_GETFL);
 
-	return job->out == OUT_STDOUT && d->po->filter && !d->po->unordered &&
-	    job->kind == JOB_SORT && job->jobdir == NULL &&
-	    job->agg == NULL && job->reduce.argv == NULL &&
-	    job->finish.argv == NULL && !debug_word("nohand") &&
+	return !d->po->unordered && job->kind == JOB_SORT &&
+	    job->jobdir == NULL && job->agg == NULL &&
+	    job->reduce.argv == NULL && job->finish.argv == NULL &&
+	    !debug_word("nohand") &&
 	    (job->hand_room >= ROOM_LEAST || debug_word("hand")) &&
+	    ((job->outmade != NULL && access(job->outmade, W_OK) == 0) ||
+	    (job->out == OUT_STDOUT && d->po->filter &&
 	    flags != -1 && !(flags & O_APPEND) &&
-	    fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode);
+	    fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode)));
 }
 
 /* A task is done, and its part is in the hand of the worker. */
@@ -63,6 +65,7 @@ void
 hand_lost(struct driver *d, struct worker_state *w)
 {
 	bool writing = w->task != NO_TASK && w->kind == TASK_PRINT;
+	int fd = output_fd(d->out);
 	struct stat st;
 	off_t at;
 
@@ -73,11 +76,21 @@ hand_lost(struct driver *d, struct worker_state *w)
 		plan_again(d, (uint32_t)w->hand, (uint32_t)w->hand + 1, -1);
 		return;
 	}
-	at = lseek(STDOUT_FILENO, 0, SEEK_CUR);
-	if (fstat(STDOUT_FILENO, &st) == -1 || (at == st.st_size &&
-	    at > d->print_at && ftruncate(STDOUT_FILENO, d->print_at) == -1) ||
-	    lseek(STDOUT_FILENO, d->print_at, SEEK_SET) == -1)
+	hand_printed(d);
+	at = lseek(fd, 0, SEEK_CUR);
+	if (fstat(fd, &st) == -1 || (at == st.st_size &&
+	    at > d->print_at && ftruncate(fd, d->print_at) == -1) ||
+	    lseek(fd, d->print_at, SEEK_SET) == -1)
 		die_errno("writing the output");
+}
+
+/* A worker has printed its part, or some of it.  The place in standard output
+ * is the same for all processes, that in the file of -o is not. */
+void
+hand_printed(struct driver *d)
+{
+	if (d->job->outmade != NULL)
+		lseek(output_fd(d->out), 0, SEEK_END);
 }
 
 /* The worker whose part is the next one of the output gets to write it.  If
@@ -94,8 +107,9 @@ hand_next(struct driver *d)
 		return;
 	if (next->hand > 0 && !output_ready(d->out) &&
 	    d->w[next->hand - 1].task == NO_TASK) {
-		d->print_at = lseek(STDOUT_FILENO, 0, SEEK_CUR);
+		d->print_at = lseek(output_fd(d->out), 0, SEEK_CUR);
 		msg.task = (uint32_t)d->added;
+		msg.split.off = (uint64_t)d->print_at;
 		output_by_hand(d->out);
 		crew_give(d, next->hand - 1, &msg, NULL);
 	}

@@ -1269,6 +1269,7 @@ struct job {
 	const char *compress;
 	char *scratch;			/* our 0700 directory under -T */
 	char *outscratch;		/* and beside the output, or NULL */
+	char *outmade;			/* what becomes the file of -o, or NULL */
 	char *listscratch;	/* and, when all is done, beside the list of bad
 				 * records, or NULL */
 	char *extradir;			/* for MR_OUTPUT_DIR's files, or NULL */
@@ -1716,6 +1717,7 @@ struct output *output_new(struct job *, bool overwrite);
 bool output_made_by(const char *dir, const char *job_id);
 void output_begin(struct output *);
 void output_sign(const struct output *);
+int output_fd(const struct output *);
 void output_by_hand(struct output *);
 void output_add(struct output *, const struct place *, bool partial);
 bool output_ready(const struct output *);
@@ -2102,6 +2104,7 @@ bool hand_possible(const struct driver *);
 void hand_took(struct driver *, struct worker_state *, uint32_t task);
 void hand_lost(struct driver *, struct worker_state *);
 void hand_next(struct driver *);
+void hand_printed(struct driver *);
 bool hand_waits(const struct driver *);
 
 /* --------------------------------------------------------- outcome.c */

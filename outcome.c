@@ -490,6 +490,7 @@ outcome_take(struct driver *d, unsigned who)
 		keep_held(d, w, UINT32_MAX);
 		break;
 	case REPLY_PRINTED:
+		hand_printed(d);
 		d->print_error = r.error;
 		d->print_missing = r.missing;
 		d->tasks[r.task].hand = 0;

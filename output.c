@@ -120,7 +120,7 @@ begin_file(struct output *o)
 	claim_target(o);
 	sweep_beside(o);
 	name_scratch(o);
-	o->made = xasprintf("%s/out", o->job->outscratch);
+	o->made = o->job->outmade = xasprintf("%s/out", o->job->outscratch);
 	o->mode = st.st_mode & 07777;
 }
 
@@ -314,6 +314,13 @@ output_add(struct output *o, const struct place *part, bool partial)
 	}
 	o->parts[o->n] = *part;
 	o->partial[o->n++] = partial;
+}
+
+/* Where what is no directory is written, or -1. */
+int
+output_fd(const struct output *o)
+{
+	return o->fd;
 }
 
 /* Some of it is being written by another process. */

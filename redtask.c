@@ -61,15 +61,30 @@ keep_replay(struct worker *w, struct replay *text, struct sink *sink,
 	}
 }
 
+/* The output, at the place where a part is to be, or -1. */
+static int
+open_output(const struct job *job, uint64_t at)
+{
+	int fd;
+
+	if (job->outmade == NULL)
+		return STDOUT_FILENO;
+	fd = open_file(job->outmade, O_WRONLY, 0);
+	if (fd != -1)
+		lseek(fd, (off_t)at, SEEK_SET);
+	return fd;
+}
+
 /* Writes the part that is in hand to the output: it is its turn. */
 void
 redtask_print(struct worker *w, const struct task_msg *t)
 {
 	struct reply_msg reply = { .kind = REPLY_PRINTED, .task = t->task };
+	int fd = open_output(w->job, t->split.off);
 	ssize_t n;
 
 	for (size_t at = 0; at < w->in_hand; at += (size_t)n) {
-		n = write(STDOUT_FILENO, w->hand + at,
+		n = fd == -1 ? -1 : write(fd, w->hand + at,
 		    w->in_hand - at < COPY ? w->in_hand - at : COPY);
 		if (n == -1 && errno == EINTR) {
 			n = 0;
@@ -79,6 +94,8 @@ redtask_print(struct worker *w, const struct task_msg *t)
 			break;
 		}
 	}
+	if (w->job->outmade != NULL && fd != -1)
+		close(fd);
 	w->in_hand = 0;
 	reply_send(w, &reply);
 }

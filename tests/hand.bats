@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Parts of the output that workers keep in hand and write themselves: where mr
-# sort prints to a file.  MR_DEBUG=hand makes them small and many.
+# sort prints to a file, and with -o.  MR_DEBUG=hand makes them small and many.
 load helper
 load failure
 
@@ -16,6 +16,9 @@ is_prefix() {
 	for words in hand hand,nogroup hand,disk,nogroup nohand; do
 		for j in 1 2 7; do
 			MR_DEBUG=$words mr sort -j "$j" -S 8M --block-size 50K in >out
+			cmp want out
+			MR_DEBUG=$words mr sort -j "$j" -S 8M \
+				--block-size 50K -o out in
 			cmp want out
 		done
 	done
@@ -46,6 +49,17 @@ is_prefix() {
 	cmp want out
 }
 
+@test "-o: a file that nobody may write is printed into, too" {
+	random_records 2000 >in
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	chmod 777 .
+	ordinary_user
+	(umask 777; MR_DEBUG=hand user mr sort -o out in)
+	[ "$(stat -c %a out)" = 0 ]
+	chmod 600 out
+	cmp want out
+}
+
 @test "a part that is too big for a hand comes in its place" {
 	random_records 50000 >few
 	# Its key is amid those of the others.
@@ -53,6 +67,8 @@ is_prefix() {
 	LC_ALL=C sort -s -t '	' -k 1,1 few many few >want
 	for j in 1 3; do
 		mr sort -S 1G -j "$j" few many few >out
+		cmp want out
+		mr sort -S 1G -j "$j" -o out few many few
 		cmp want out
 	done
 }
@@ -93,6 +109,37 @@ is_prefix() {
 	[ "$ended" -gt 0 ]
 }
 
+@test "-o: whatever dies, the file is as it was or as it should be" {
+	local n rc again=0 failed=0 ended=0
+
+	needs_killat
+	random_records 3000 >in
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	export MR_DEBUG=hand
+	"$TOOLS/killat" -m one -o log -- "$MR" sort -j 2 -o out in
+	read -r total _ <log
+	total=${total#count=}
+	[ "$total" -gt 30 ]
+	for ((n = 1; n <= total; n += 2)); do
+		rc=0
+		echo old >out
+		"$TOOLS/killat" -m one -n "$n" -o log -- \
+			"$MR" sort -j 2 -o out in 2>err 3>&- || rc=$?
+		grep left=0 log
+		case $rc in
+		0)	again=$((again + 1)) ;;
+		137)	ended=$((ended + 1)) ;;	# it was the driver
+		*)	failed=$((failed + 1)) ;;
+		esac
+		cmp want out || { [ "$rc" -ne 0 ] && [ "$(cat out)" = old ]; }
+		[ "$(find . "$TMPDIR" -name '*mr*')" = '' ]
+	done
+	echo "$again $failed $ended"
+	[ "$again" -gt 0 ]
+	[ "$failed" -gt 0 ]
+	[ "$ended" -gt 0 ]
+}
+
 @test "a full disk ends the job: the bytes that are missing are told" {
 	random_records 20000 >in
 	LC_ALL=C sort -s -t '	' -k 1,1 in >want
@@ -100,5 +147,9 @@ is_prefix() {
 	on_tmpfs size=256k '
 		expect 1 sh -c "mr sort in >fs/out"
 		says "^mr sort: standard output: writing the output, of which [0-9.]+[KM] at least are missing: No space left"
-		head -c "$(wc -c <fs/out)" want | cmp - fs/out'
+		head -c "$(wc -c <fs/out)" want | cmp - fs/out
+		echo old >fs/out
+		expect 1 mr sort -o fs/out in
+		says "No space left"
+		[ "$(cat fs/out)" = old ]'
 }
