@@ -552,6 +552,12 @@ tally_head(const struct collect *c, uint32_t key)
 	return (struct tally_head *)(void *)(c->arena + key) - 1;
 }
 
+static uint32_t
+tally_klen(const struct collect *c, uint32_t key)
+{
+	return tally_head(c, key)->klen & ~TALLY_KEY;
+}
+
 /* Where the tally of a key ends, and another thing may begin: never where the
  * key begins, as no two entries of equal keys stand at one place. */
 static size_t
@@ -932,7 +938,7 @@ notes_enter(struct collect *c, size_t at)
 		if (note[1] == 0)
 			continue;
 		memcpy(tally_at(c, key), note + 1, c->tally_size);
-		klen = tally_head(c, key)->klen & ~TALLY_KEY;
+		klen = tally_klen(c, key);
 		if (c->shape.part_cmd != NULL)
 			store_be32(c->arena + key, 0);
 		*entry_at(c, --at) = (struct entry){
@@ -1026,7 +1032,7 @@ move_tally(struct collect *c, uint32_t key)
 	size_t at = (c->used + 7) & ~(size_t)7, klen;
 	const unsigned char *from;
 
-	klen = tally_head(c, key)->klen & ~TALLY_KEY;
+	klen = tally_klen(c, key);
 	from = c->arena + key - head;
 	key = (uint32_t)(at + head);
 	c->used = tally_end(key, klen);
@@ -1191,12 +1197,13 @@ collect_begin(struct collect *c, uint32_t task, const char *input, uint64_t at)
 	c->attempt++;
 }
 
+/* Adds an entry.  8 bytes at the key must be readable. */
 static void
 push(struct collect *c, const unsigned char *key, uint32_t klen, uint32_t off,
     uint32_t flag)
 {
 	*entry_at(c, c->n++) = (struct entry){
-		prefix8(key, klen), off, klen | flag };
+		prefix8_ahead(key, klen), off, klen | flag };
 }
 
 /* Moves on from grouping in the middle of a buffer. */
@@ -1484,7 +1491,7 @@ key_slot(const struct collect *c, const struct record *r, uint32_t hash,
 		if (s->hash != hash)
 			continue;
 		if (s->off & TALLY) {
-			klen = tally_head(c, key)->klen & ~TALLY_KEY;
+			klen = tally_klen(c, key);
 		} else {
 			struct group *g = (void *)(c->arena + key);
 
@@ -1505,9 +1512,7 @@ take_slot(struct collect *c, struct slot *s, const struct record *r,
 	c->taken += s->off == 0;
 	c->fresh++;
 	*s = (struct slot){ hash, off | (flag == 0 ? TALLY : 0) };
-	*entry_at(c, c->n++) = (struct entry){
-		prefix8_ahead(c->arena + off + (flag == 0 ? 0 : GROUP_KEY_AT),
-		    r->klen), off, r->klen | flag };
+	push(c, r->key, r->klen, off, flag);
 }
 
 /* Begins a tally with a record of a key that has none.  CELLS_BAD: it does not
