@@ -24,6 +24,8 @@ enum {
 	KEY_LEAST = 7 * MiB,	/* what a built-in reducer may keep of a key */
 	FDS_LEAST = 14, FDS_FIXED = 15, FDS_WORKER = 3,
 	FDS_COMBINE = 5,	/* pipes, while a map command waits */
+	FDS_PARTITION = 3,	/* of --partition's command */
+	FDS_HUNT = 3,		/* temporary files of a search for bad records */
 	FDS_JOBDIR = 10,	/* of them for runs that are read: 2 */
 	FDS_KEPT = 4,		/* and one for each run that is kept */
 };
@@ -104,6 +106,14 @@ crew_new(struct driver *d)
 	if (job->combine.argv != NULL) {
 		least += FDS_COMBINE;
 		fixed += FDS_COMBINE;
+	}
+	if (job->shape.part_cmd != NULL) {
+		least += FDS_PARTITION;
+		fixed += FDS_PARTITION;
+	}
+	if (job->skip_most > 0) {
+		least += FDS_HUNT;
+		fixed += FDS_HUNT;
 	}
 	if (jobs > most)
 		jobs = most > 0 ? most : 1;

@@ -157,6 +157,14 @@ load failure
 			--combine cat -r cat in
 		prints want
 	done
+	expect 0 prlimit --nofile=17 "$MR" run -r cat -R 4 -O out \
+		--partition 'while read -r x; do echo 0; done' <in
+	cat out/part-* | cmp want -
+	expect 1 prlimit --nofile=16 "$MR" run -r cat -R 4 -O no \
+		--partition 'while read -r x; do echo 0; done' in
+	says 'too few file descriptors \(ulimit -n 16\): 19 are enough'
+	expect 0 prlimit --nofile=17 "$MR" run -m cat \
+		--skip-bad-records <in
 	MR_DEBUG=pool expect 1 prlimit --nofile=18 "$MR" run -m cat \
 		--combine cat -r cat in
 	says 'too few file descriptors \(ulimit -n 18\)'

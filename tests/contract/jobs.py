@@ -275,6 +275,7 @@ def make_job(seed, number, big):
         kept = ["--job-dir=state"] in job.options[0]
         job.nofile = rng.choice((26, 32) if kept else (16, 16, 20, 32))
         job.nofile += 5 * bool(job.combine)
+        job.nofile += 3 * (job.partition not in ("", "hash")) + 3 * job.skip
     appended(rng, job)
     return job
 
