@@ -18,13 +18,23 @@
 enum { ROOM_LEAST = 8 * MiB };	/* else parts are so small that each run's
 				   share of one is a few records */
 
+/* Whether it is a file where each byte has its place, or where none has. */
+static bool
+has_places(int fd)
+{
+	struct stat st, null;
+
+	return fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) ||
+	    (S_ISCHR(st.st_mode) && stat("/dev/null", &null) == 0 &&
+	    st.st_rdev == null.st_rdev));
+}
+
 /* Whether parts may be kept in hand.  A file that is appended to cannot be
  * put back to where a part began. */
 bool
 hand_possible(const struct driver *d)
 {
 	const struct job *job = d->job;
-	struct stat st;
 	int flags = fcntl(STDOUT_FILENO, F_GETFL);
 
 	return !d->po->unordered && job->kind == JOB_SORT &&
@@ -35,7 +45,7 @@ hand_possible(const struct driver *d)
 	    ((job->outmade != NULL && access(job->outmade, W_OK) == 0) ||
 	    (job->out == OUT_STDOUT && d->po->filter &&
 	    flags != -1 && !(flags & O_APPEND) &&
-	    fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode)));
+	    has_places(STDOUT_FILENO)));
 }
 
 /* A task is done, and its part is in the hand of the worker. */
