@@ -38,7 +38,8 @@ plan_block_size(const struct driver *d)
 	    BLOCK_MOST_SORT, several = 4 * d->po->jobs, block;
 
 	if (d->po->block != 0)
-		return d->po->block;
+		return d->po->block < UINT64_MAX / 4 ? d->po->block :
+		    UINT64_MAX / 4;
 	/* Rounded up: one task more would be a round of its own. */
 	block = (d->job->input.bytes + several - 1) / several;
 	return block > most ? most : block < block_least(d->job) ?

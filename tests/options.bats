@@ -434,6 +434,7 @@ belongs() {
 	records
 	for args in '-j 1' '-j 50%' '-j 1000%' '-S 16777216' '-S 16384K' '-S 16M' \
 	    '-S 16k' '-S 1G' '-S 10%' '--block-size 1' '--block-size 1K' \
+	    '--block-size 18446744073709551615' \
 	    '--timeout 60' '--timeout 60s' '--stall 1.5m' '--deadline 1h' \
 	    '--timeout 1d' '--timeout 0' '--ok-exit 0' '--ok-exit 1,2,255' \
 	    '--task-memory 1G' '--retries 0' '--key-fields 1' '-t \t' \
