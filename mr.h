@@ -1676,6 +1676,7 @@ struct stream *stream_open(const char *name, const struct format *,
 void stream_unpack(struct stream *, const struct decoder *, bool look,
     const char *dir);
 int stream_fd(const struct stream *);
+void stream_widen(struct stream *, size_t bytes);
 pid_t stream_group(const struct stream *);
 void stream_set_block(struct stream *, size_t);
 int stream_read(struct stream *, struct split *, struct buf *before,

@@ -380,6 +380,7 @@ plan_more(struct driver *d)
 			    job->kind == JOB_SORT && job->map.argv == NULL);
 			if (d->stream == NULL)
 				die_errno("%s", f->name);
+			stream_widen(d->stream, job->limits.pipe_size);
 			stream_unpack(d->stream, file_decoder(&job->input, f),
 			    file_is_looked_at(&job->input, f),
 			    job->tmpdirs[0]);

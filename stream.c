@@ -11,7 +11,7 @@
  * Life: stream_open; stream_read whenever its descriptor is readable and the
  * caller wants more, which may complete a block; stream_close. */
 
-#define _GNU_SOURCE		/* memrchr */
+#define _GNU_SOURCE		/* memrchr, F_SETPIPE_SZ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -103,6 +103,18 @@ pid_t
 stream_group(const struct stream *s)
 {
 	return s->in.feeder.pid;
+}
+
+/* Has more wait in a pipe, so that its ends are woken less often. */
+void
+stream_widen(struct stream *s, size_t bytes)
+{
+#if LINUX
+	fcntl(s->in.fd, F_SETPIPE_SZ, (int)bytes);
+#else
+	(void)s;
+	(void)bytes;
+#endif
 }
 
 /* Makes later blocks larger: the first are small, so that work starts
