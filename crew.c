@@ -223,6 +223,19 @@ crew_forget(struct driver *d, struct worker_state *w)
 	d->alive--;
 }
 
+/* Has new processes in place of the workers, none of which has a task: what
+ * is in our memory now is in theirs. */
+void
+crew_renew(struct driver *d)
+{
+	for (unsigned i = 0; i < d->nw; i++)
+		if (d->w[i].pid > 0) {
+			kill(d->w[i].pid, SIGKILL);
+			proc_wait(d->w[i].pid, NULL, 0);
+			crew_forget(d, d->w + i);
+		}
+}
+
 /* Sends a signal to the process groups of a worker's task. */
 void
 crew_signal(struct driver *d, unsigned who, int sig)
@@ -286,6 +299,7 @@ crew_give(struct driver *d, unsigned who, struct task_msg *msg,
 	msg->payload = payload != NULL ? (uint32_t)payload->len : 0;
 	w->task = msg->task;
 	w->kind = msg->kind;
+	w->flushed = false;	/* it may hold something again */
 	if (dir != NULL) {
 		msg->map_key = dir->map_key;
 		msg->part_key = dir->part_key;

@@ -306,6 +306,8 @@ run_phases(struct driver *d)
 
 	if (!d->failed)
 		phases_map(d);
+	if (d->by_buckets && !d->failed && !divide_settle(d))
+		phases_again(d);
 	d->map_tasks = d->n;
 	if (d->po->nonempty && !d->failed && d->in == 0 && d->skipped == 0 &&
 	    d->given_up == 0 && whole) {
@@ -379,6 +381,7 @@ driver_run(struct job *job, struct plan_options *po)
 	job->outdigits = 5;
 	job->reducers = (unsigned)po->reducers;
 	crew_new(&d);
+	divide_begin(&d);
 	job->scratch = scratch_name(job->tmpdirs[0]);
 	if (job->jobdir != NULL)
 		jobstate_stores(&d);

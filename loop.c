@@ -82,7 +82,7 @@ pause_job(struct driver *d)
 static void
 look_at_tasks(struct driver *d)
 {
-	d->bar.moving = 0;
+	d->bar.moving = d->holding ? d->job->buckets->held : 0;
 	d->bar.stopped = 0;
 	for (unsigned i = 0; i < d->nw; i++) {
 		d->bar.moving += d->job->shared->worker[i].moved;
@@ -149,6 +149,7 @@ loop_step(struct driver *d)
 {
 	struct pollfd p[2 + d->nw];
 	size_t n = 0, out, in;
+	bool back;
 	int64_t now = now_ns(), next = progress_tick(&d->bar, now), wait = -1;
 
 	for (unsigned i = 0; i < d->nw; i++)
@@ -166,8 +167,11 @@ loop_step(struct driver *d)
 	in = n++;
 	p[in] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	if (d->stream != NULL && d->disorder == NO_TASK &&
-	    d->stream_blocks < 2 * d->nw + 1 && !d->failed)
+	    d->stream_blocks < 2 * d->nw + 1 && !d->failed && !d->by_buckets)
 		p[in].fd = stream_fd(d->stream);
+	back = p[in].fd != -1 && stream_is_ready(d->stream);
+	if (back)
+		wait = 0;
 	if (d->cutting != NULL && !d->failed)
 		wait = 0;
 	if (next > 0 && wait != 0)
@@ -187,8 +191,8 @@ loop_step(struct driver *d)
 			outcome_take(d, i);
 	if (d->print_error != 0)
 		output_failed(d, d->print_error, d->print_missing);
-	if (p[in].revents != 0 && d->stream != NULL)
-		plan_read(d);
+	if ((p[in].revents != 0 || back) && d->stream != NULL)
+		(d->holding ? divide_hold : plan_read)(d);
 	if (d->cutting != NULL && !d->failed)
 		plan_cut(d);
 	if (p[out].revents & POLLERR && !d->failed) {

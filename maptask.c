@@ -273,8 +273,12 @@ static bool
 open_input(struct worker *w, const struct task_msg *t, struct reader *r,
     const struct buf *before, struct reply_msg *reply)
 {
-	if (t->forgo) {
+	if (t->forgo || (t->buckets && w->job->input.nstreams > 0)) {
 		*r = (struct reader){ .job = w->job, .fd = -1 };
+		if (t->forgo)
+			return true;
+		r->split = reply->split = t->split;
+		reply->input = t->split.len;
 		return true;
 	}
 	if ((t->split.generated ? made_open(w, t, r, reply) :
@@ -305,7 +309,9 @@ process(struct worker *w, const struct task_msg *t, struct reader *r,
 
 	w->mapping = true;
 	named_begin(&w->named, r);
-	if (job->map.argv != NULL && t->hunt)
+	if (t->buckets)
+		ok = bucket_look(w, t, r, sink, reply);
+	else if (job->map.argv != NULL && t->hunt)
 		ok = map_hunted(w, t, r, sink, reply);
 	else if (job->map.argv != NULL)
 		ok = map_attempt(w, t, r, sink, reply, NULL);
@@ -353,7 +359,7 @@ static void
 settle(struct worker *w, const struct task_msg *t, bool ok,
     const struct place *part, struct reply_msg *reply)
 {
-	if (w->job->kind == JOB_SORT) {
+	if (w->job->kind == JOB_SORT && !t->buckets) {
 		reply->records = collect_records(w->collect);
 		settle_collected(w, t, ok);
 		reply->held = pool_holds(w);
@@ -367,7 +373,7 @@ void
 maptask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
 	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
-	bool sorts = w->job->kind == JOB_SORT, ok;
+	bool sorts = w->job->kind == JOB_SORT && !t->buckets, ok;
 	struct place part = { .store = (uint16_t)w->me };
 	struct sink sink = { .fd = -1, .store = w->out, .place = &part };
 	struct reader r;

@@ -1283,6 +1283,7 @@ struct job {
 	bool file_pairs;		/* records are files, name and bytes */
 	bool unique;
 	bool tag;
+	struct buckets *buckets;	/* instead of runs, or NULL */
 	unsigned reducers;		/* 0: not known yet */
 	uint64_t ntasks;		/* 0: not known yet, or streaming */
 	unsigned cpus_per_task;
@@ -1462,6 +1463,7 @@ struct task_msg {
 	struct split split;
 	struct place free;	/* of this worker's store: for its output */
 	bool hand;		/* its part may stay in the worker's hand */
+	bool buckets;		/* not by runs */
 };
 enum reply_kind {
 	REPLY_RUN, REPLY_DONE, REPLY_FAILED, REPLY_FLUSHED,
@@ -1536,6 +1538,8 @@ struct worker {
 	struct taskenv env;
 	unsigned char *hand;	/* hand_room bytes for a part, or NULL; */
 	size_t in_hand;		/* so many are of one that is not printed */
+	struct looking *looking;	/* at a split, or NULL */
+	struct gathered *gathered;	/* the last bucket, or NULL */
 	struct buf spent;	/* struct run_range of the last reduce task */
 	struct store made;	/* input that was generated, of one task */
 	struct named named;	/* or files, as pairs */
@@ -1590,6 +1594,53 @@ void hunt_failed(const struct hunt *, struct failure *);
 void hunt_tell(struct hunt *);
 void hunt_free(struct hunt *);
 
+/* ---------------------------------------------------------- bucket.c */
+enum { HUGE_PAGE = 2 * MiB };	/* of which a page table has one entry */
+struct bound {			/* the first key of a bucket */
+	const unsigned char *key;
+	size_t len;
+};
+struct looked {			/* what a map task has found */
+	uint64_t from;		/* what offsets count from, in the input */
+	struct place at;	/* what it has put out, bucket by bucket */
+};
+enum bucket_mode {
+	BUCKET_DIRECT,		/* entries, by which records are sorted where
+				 * they are */
+	BUCKET_REFS,		/* entries, by which they are brought together */
+	BUCKET_COPIES,		/* the records themselves */
+};
+struct buckets {
+	uint32_t n;
+	struct bound *bound;	/* of all but the first */
+	uint64_t *prefix;	/* the first bytes of these keys; */
+	size_t width;		/* a power of 2: so many, at the end MAX */
+	struct buf keys;
+	void *mapped;		/* room bytes, with a whole input: */
+	uint64_t room;
+	const unsigned char *input;	/* where it begins, */
+	uint64_t *file_at;	/* and each file behind that */
+	uint64_t *end;		/* of the file that has each HUGE_PAGE */
+	/* Of a stream: */
+	uint64_t held, held_most;	/* so many bytes have come, may come, */
+	uint64_t memory;	/* have their pages */
+	enum bucket_mode mode;
+	/* Shared by all processes: */
+	volatile bool *unfit;	/* it is to be done with runs */
+	struct looked *looked;	/* of each task, */
+	uint32_t *ends;		/* where each bucket ends in its output, */
+	uint32_t *bytes;	/* and how many bytes its records have */
+	size_t ntasks, table_size;
+};
+struct looking;
+struct gathered;
+bool bucket_look(struct worker *, const struct task_msg *,
+    const struct reader *, struct sink *, struct reply_msg *);
+struct gathered *bucket_gather(struct worker *, uint32_t number,
+    uint64_t bytes);
+size_t bucket_fill(struct gathered *, const struct job *, unsigned char *,
+    size_t cap);
+
 /* --------------------------------------------------------- maptask.c */
 void maptask_sample(struct worker *, const struct task_msg *);
 void maptask_run(struct worker *, const struct task_msg *, struct buf *payload);
@@ -1606,6 +1657,7 @@ void mergetask_run(struct worker *, const struct task_msg *,
 
 /* --------------------------------------------------------- redtask.c */
 void redtask_run(struct worker *, const struct task_msg *, struct buf *payload);
+void redtask_bucket(struct worker *, const struct task_msg *);
 void redtask_print(struct worker *, const struct task_msg *);
 void redtask_forgo(struct worker *, const struct task_msg *);
 void redtask_finish(struct worker *, const struct task_msg *,
@@ -1677,6 +1729,8 @@ void stream_unpack(struct stream *, const struct decoder *, bool look,
     const char *dir);
 int stream_fd(const struct stream *);
 void stream_widen(struct stream *, size_t bytes);
+void stream_put_back(struct stream *, const unsigned char *, size_t, bool all);
+bool stream_is_ready(const struct stream *);
 pid_t stream_group(const struct stream *);
 void stream_set_block(struct stream *, size_t);
 int stream_read(struct stream *, struct split *, struct buf *before,
@@ -1839,6 +1893,8 @@ struct driver {
 	int64_t disorder;	/* the first task out of order, or NO_TASK */
 	uint64_t disorder_record;	/* in it */
 	bool hold;		/* nothing is printed before all is right */
+	bool holding;		/* a stream is read into memory */
+	bool by_buckets;	/* see divide.c */
 	bool by_hand;		/* workers may keep their parts and print them; */
 	off_t print_at;		/* where one began to, the last time */
 	int print_error;	/* that failed: errno, */
@@ -1882,6 +1938,7 @@ void crew_stop(struct driver *);
 void crew_give(struct driver *, unsigned who, struct task_msg *,
     const struct buf *payload);
 int crew_idle(struct driver *);
+void crew_renew(struct driver *);
 
 /* ------------------------------------------------------------ plan.c */
 uint64_t plan_block_size(const struct driver *);
@@ -1894,6 +1951,12 @@ bool plan_empty(struct driver *);
 void plan_read(struct driver *);
 int64_t plan_next(struct driver *, unsigned who);
 void plan_again(struct driver *, uint32_t lo, uint32_t hi, int owner);
+
+/* ---------------------------------------------------------- divide.c */
+void divide_begin(struct driver *);
+void divide_hold(struct driver *);
+bool divide_settle(struct driver *);
+void divide_give(struct driver *, unsigned who, uint32_t number);
 
 /* ---------------------------------------------------------- jobdir.c */
 struct jobdir *jobdir_open(const char *path, bool make);
@@ -2124,6 +2187,7 @@ void loop_step(struct driver *);
 void passes_run(struct driver *);
 
 /* ---------------------------------------------------------- phases.c */
+void phases_again(struct driver *);
 void phases_count(struct driver *);
 void phases_sample(struct driver *);
 void phases_map(struct driver *);

@@ -213,6 +213,8 @@ task_done(struct driver *d, struct worker_state *w, const struct reply_msg *r,
 	d->unread += r->stats.unread;
 	d->skipped += r->skipped;
 	if (d->phase == TASK_MAP) {
+		if (d->by_buckets && r->part.disk)
+			d->spilled += r->part.len;
 		d->in += r->input;
 		d->fed |= !r->nothing;
 		d->records += r->records;

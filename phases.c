@@ -32,7 +32,8 @@ hand_out_maps(struct driver *d)
 		    .nrecords = d->job->made.n, .limit = d->job->sample.last,
 		    .forgo = d->tasks[t].forgo, .hunt = d->tasks[t].hunt,
 		    .skip_most = d->skipped < d->job->skip_most ?
-		    d->job->skip_most - d->skipped : 0 };
+		    d->job->skip_most - d->skipped : 0,
+		    .buckets = d->by_buckets };
 
 		d->tasks[t].state = RUNNING;
 		d->tasks[t].begun = now_ns();
@@ -50,7 +51,7 @@ hand_out_reduces(struct driver *d)
 
 	while (d->nspans > 0 && !must_wait(d) &&
 	    (who = crew_idle(d)) != -1)
-		parts_give(d, (unsigned)who,
+		(d->by_buckets ? divide_give : parts_give)(d, (unsigned)who,
 		    (uint32_t)plan_next(d, (unsigned)who));
 }
 
@@ -162,6 +163,20 @@ next_phase(struct driver *d, enum task_kind phase)
 	d->in_order = true;
 }
 
+/* All is to be done again, with runs. */
+void
+phases_again(struct driver *d)
+{
+	next_phase(d, TASK_MAP);
+	d->in_order = d->stream != NULL;
+	d->planned = d->fed = false;
+	d->file = 0;
+	d->in = d->records = d->map_out = 0;
+	plan_more(d);
+	d->job->ntasks = d->planned ? d->n : 0;
+	phases_map(d);
+}
+
 /* Asks a source how many records it has. */
 void
 phases_count(struct driver *d)
@@ -227,7 +242,8 @@ phases_reduce(struct driver *d)
 		if (is_left_to_last(d))
 			return;
 		d->by_hand = hand_possible(d);
-		parts_choose(d);
+		if (!d->by_buckets)
+			parts_choose(d);
 	}
 	if (dir != NULL)
 		jobstate_parts(d);

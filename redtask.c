@@ -12,12 +12,19 @@
 
 enum { COPY = 256 * KiB };
 
-/* Makes some of the text of a merge, COPY bytes at the most; 0: at its end. */
+struct ordered {			/* the records of a range of keys in order: */
+	struct replay *merged;		/* from runs, */
+	struct gathered *gathered;	/* or where this is not NULL */
+};
+
+/* Makes some of the text, COPY bytes at the most; 0: at its end. */
 static size_t
-copy_some(struct worker *w, struct replay *text, unsigned char *p,
+copy_some(struct worker *w, const struct ordered *text, unsigned char *p,
     struct reply_msg *reply)
 {
-	size_t n = replay_fill(text, p, COPY);
+	size_t n = text->gathered != NULL ?
+	    bucket_fill(text->gathered, w->job, p, COPY) :
+	    replay_fill(text->merged, p, COPY);
 
 	harvest_alive(w);
 	reply->stats.in += n;
@@ -28,7 +35,7 @@ copy_some(struct worker *w, struct replay *text, unsigned char *p,
 
 /* The identity as a reducer: the records themselves. */
 static void
-copy_replay(struct worker *w, struct replay *text, struct sink *sink,
+copy_text(struct worker *w, const struct ordered *text, struct sink *sink,
     struct reply_msg *reply)
 {
 	unsigned char *p = xrealloc(NULL, COPY, 1);
@@ -41,7 +48,7 @@ copy_replay(struct worker *w, struct replay *text, struct sink *sink,
 
 /* The same, but what comes stays in hand if there is room for all of it. */
 static void
-keep_replay(struct worker *w, struct replay *text, struct sink *sink,
+keep_text(struct worker *w, const struct ordered *text, struct sink *sink,
     struct reply_msg *reply)
 {
 	size_t n = 1;
@@ -57,7 +64,7 @@ keep_replay(struct worker *w, struct replay *text, struct sink *sink,
 	if (n > 0) {
 		sink_put(sink, w->hand, w->in_hand);
 		w->in_hand = 0;
-		copy_replay(w, text, sink, reply);
+		copy_text(w, text, sink, reply);
 	}
 }
 
@@ -243,6 +250,27 @@ redtask_forgo(struct worker *w, const struct task_msg *t)
 	reply_send(w, &reply);
 }
 
+/* A bucket of records that are where the input is. */
+void
+redtask_bucket(struct worker *w, const struct task_msg *t)
+{
+	struct reply_msg reply = { .kind = REPLY_DONE, .task = t->task };
+	struct place part = { .store = (uint16_t)w->me };
+	struct sink sink = { .fd = -1, .store = w->out, .place = &part,
+	    .name = w->job->outpath };
+	struct ordered text = {0};
+
+	release_spent(w);
+	harvest_before(w, t);
+	harvest_open(w);
+	text.gathered = bucket_gather(w, t->task, t->expect);
+	sink_open(w, &sink, t, true);
+	(t->hand ? keep_text : copy_text)(w, &text, &sink, &reply);
+	sink_close(&sink, true, &reply);
+	harvest_commit(w, t, true, &reply);
+	reply_send(w, &reply);
+}
+
 void
 redtask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 {
@@ -289,7 +317,8 @@ redtask_run(struct worker *w, const struct task_msg *t, struct buf *payload)
 		ok = taskcmd_close(w, &a, t, &reply);
 		reply.partial = a.stats.partial;
 	} else if (job->reduce.argv == NULL) {
-		(t->hand ? keep_replay : copy_replay)(w, text, &sink, &reply);
+		(t->hand ? keep_text : copy_text)(w,
+		    &(struct ordered){ .merged = text }, &sink, &reply);
 	}
 	reply.records = replay_records(text);
 	reply.hot_weight = replay_hot(text, &w->hot);

@@ -325,6 +325,17 @@ cpu_ns(int who)
 	    ((int64_t)u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1000;
 }
 
+/* Kilobytes of all workers.  What they all have in memory of the files that
+ * are sorted where they are counts once. */
+static uint64_t
+peak_kb(const struct driver *d)
+{
+	uint64_t twice = d->by_buckets && d->job->buckets->mode != BUCKET_COPIES ?
+	    (d->nw - 1) * d->in / 1024 : 0;
+
+	return d->peak_kb > twice ? d->peak_kb - twice : d->peak_kb;
+}
+
 /* -v: what was done. */
 void
 report_summary(const struct driver *d)
@@ -365,7 +376,7 @@ report_summary(const struct driver *d)
 	say("CPU: driver %s, workers and commands %s; peak memory of workers "
 	    "%s", human_time(cpu_ns(RUSAGE_SELF), a, sizeof a),
 	    human_time(cpu_ns(RUSAGE_CHILDREN), b, sizeof b),
-	    human_bytes(d->peak_kb * 1024, e, sizeof e));
+	    human_bytes(peak_kb(d) * 1024, e, sizeof e));
 	if (d->retries > 0)
 		say("%llu attempt%s repeated", (unsigned long long)d->retries,
 		    d->retries == 1 ? " was" : "s were");

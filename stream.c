@@ -11,7 +11,8 @@
  * Life: stream_open; stream_read whenever its descriptor is readable and the
  * caller wants more, which may complete a block; stream_close. */
 
-#define _GNU_SOURCE		/* memrchr, F_SETPIPE_SZ */
+#define _GNU_SOURCE		/* memrchr, madvise, F_SETPIPE_SZ */
+#include <sys/mman.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -31,6 +32,9 @@ struct stream {
 	struct store *spool;
 	uint16_t spool_id;
 	struct unpack in;
+	const unsigned char *back;	/* what comes before that, */
+	size_t nback;
+	bool back_is_all;	/* or even in its place */
 	const char *name;
 	bool groups, ended;
 	bool uncut;		/* all of it is one block */
@@ -115,6 +119,53 @@ stream_widen(struct stream *s, size_t bytes)
 	(void)s;
 	(void)bytes;
 #endif
+}
+
+/* Has bytes read again that were taken from the descriptor; all: its end is
+ * behind them.  They are the caller's memory, which begins at a multiple of
+ * 64 KiB; what has been read of it is given back to the system. */
+void
+stream_put_back(struct stream *s, const unsigned char *p, size_t n, bool all)
+{
+	s->back = p;
+	s->nback = n;
+	s->back_is_all = all;
+}
+
+/* Whether there is some of that to read, or the end. */
+bool
+stream_is_ready(const struct stream *s)
+{
+	return s->nback > 0 || s->back_is_all;
+}
+
+static ssize_t
+take_back(struct stream *s, unsigned char *p, size_t want)
+{
+	size_t n = s->nback < want ? s->nback : want;
+#if LINUX
+	enum { PAGES = 64 * KiB };	/* of any size there is */
+	uintptr_t old = (uintptr_t)s->back / PAGES * PAGES;
+	uintptr_t new = ((uintptr_t)s->back + n) / PAGES * PAGES;
+#endif
+
+	memcpy(p, s->back, n);
+	s->back += n;
+	s->nback -= n;
+#if LINUX
+	if (new > old)
+		madvise((void *)old, new - old, MADV_DONTNEED);
+#endif
+	return (ssize_t)n;
+}
+
+static ssize_t
+read_more(struct stream *s, size_t want, struct buf *why)
+{
+	unsigned char *p = buf_reserve(&s->buf, want);
+
+	return stream_is_ready(s) ? take_back(s, p, want) :
+	    unpack_read(&s->in, p, want, why);
 }
 
 /* Makes later blocks larger: the first are small, so that work starts
@@ -441,8 +492,7 @@ stream_read(struct stream *s, struct split *split, struct buf *before,
 	if (!s->ended) {
 		want = want > s->buf.len + 4 * KiB ? want - s->buf.len :
 		    64 * KiB;
-		n = unpack_read(&s->in, buf_reserve(&s->buf, want), want,
-		    why);
+		n = read_more(s, want, why);
 		if (n < 0)
 			return n == -1 && errno == EAGAIN ? 0 : (int)n - 1;
 		s->buf.len += (size_t)n;

@@ -463,8 +463,8 @@ varint_get_long(const unsigned char *p, const unsigned char *end, uint64_t *x)
 }
 
 /* Whether word stands in MR_DEBUG, a list with commas.  The words force one
- * of several ways to the same bytes and exist for the tests: see collect.c
- * and driver.c. */
+ * of several ways to the same bytes and exist for the tests; the files that
+ * ask for them say what they do. */
 bool
 debug_word(const char *word)
 {

@@ -41,6 +41,25 @@ do_flush(struct worker *w)
 	reply_send(w, &reply);
 }
 
+/* Has a collector for the output of map tasks ready: at first, or after it has
+ * been flushed, where another worker's tasks are run again. */
+static void
+begin_collecting(struct worker *w)
+{
+	struct job *job = w->job;
+
+	if (job->kind != JOB_SORT || w->collect != NULL)
+		return;
+	if (job->combine.argv != NULL) {
+		pool_begin(w);
+		return;
+	}
+	w->collect = collect_new(&job->shape, w->out, (uint16_t)w->me,
+	    job->worker_memory, job->compress, harvest_run, w);
+	if (job->agg != NULL)
+		collect_aggregate(w->collect, job->agg);
+}
+
 static void
 worker_begin(struct worker *w)
 {
@@ -50,14 +69,8 @@ worker_begin(struct worker *w)
 	w->out = job->jobdir != NULL ? &w->file : w->store;
 	w->draft.fd = -1;
 	taskenv_begin(&w->env, job, w->me);
-	if (job->kind == JOB_SORT && job->combine.argv == NULL)
-		w->collect = collect_new(&job->shape, w->out,
-		    (uint16_t)w->me, job->worker_memory, job->compress,
-		    harvest_run, w);
-	if (w->collect != NULL && job->agg != NULL)
-		collect_aggregate(w->collect, job->agg);
-	if (job->kind == JOB_SORT && job->combine.argv != NULL)
-		pool_begin(w);
+	if (job->combine.argv != NULL)
+		begin_collecting(w);	/* merges combine, too */
 }
 
 /* The life of worker number me, which ends when the driver closes sock. */
@@ -95,6 +108,8 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 			maptask_sample(&w, &t);
 			break;
 		case TASK_MAP:
+			if (!t.buckets)
+				begin_collecting(&w);
 			maptask_run(&w, &t, &payload);
 			break;
 		case TASK_FLUSH:
@@ -106,6 +121,8 @@ worker_main(struct job *job, unsigned me, int sock, pid_t driver)
 		case TASK_REDUCE:
 			if (t.forgo)
 				redtask_forgo(&w, &t);
+			else if (t.buckets)
+				redtask_bucket(&w, &t);
 			else
 				redtask_run(&w, &t, &payload);
 			break;

@@ -24,6 +24,8 @@ DEBUG_WORDS = (
     ("onerun",),
     ("pool",),
     ("hand", "nohand"),
+    ("buckets", "nobuckets"),
+    ("refs", "copies"),
     ("shell",),
 )
 

@@ -1,0 +1,209 @@
+#!/usr/bin/env bats
+# mr sort of what fits in memory: records stay where they are (bucket.c,
+# divide.c).  MR_DEBUG=buckets makes small input such, nobuckets none.
+load helper
+load failure
+
+# records N [PREFIX]: N records of some 40 bytes, most of them with keys of
+# their own, in no order.
+records() {
+	gawk -v n="$1" -v prefix="$2" 'BEGIN {
+		srand(n)
+		for (i = 0; i < n; i++)
+			printf "%s%08x\t%030d\n", prefix, rand() * 2 ^ 32, i
+	}'
+}
+
+# has_buckets ARGUMENT...: mr sort makes no run.
+has_buckets() {
+	mr sort -v "$@" 2>../err >out
+	says '; 0 runs'
+}
+
+# has_runs ARGUMENT...: it does.
+has_runs() {
+	mr sort -v "$@" 2>../err >out
+	says '; [1-9][0-9]* runs?,'
+}
+
+@test "files are sorted where they are as with runs" {
+	records 30000 >a
+	records 10000 >b
+	printf 'last without end\tx' >>b
+	{ cat a b; echo; } | LC_ALL=C sort -s -t '	' -k 1,1 >want
+	has_buckets a b
+	cmp want out
+	for words in nobuckets buckets buckets,refs buckets,copies \
+	    buckets,copies,disk buckets,radix \
+	    buckets,noradix buckets,hand buckets,disk; do
+		for j in 1 2 5; do
+			MR_DEBUG=$words mr sort -j "$j" a b >out
+			cmp want out
+			MR_DEBUG=$words mr sort -j "$j" --block-size 9999 a - <b | cmp want -
+			MR_DEBUG=$words mr sort -j "$j" -o out a b
+			cmp want out
+			cat a b | MR_DEBUG=$words mr sort -j "$j" | cmp want -
+		done
+	done
+	mr sort a b >/dev/null
+}
+
+@test "what comes by a pipe is held, if it is not too much" {
+	records 80000 >in
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	cat in | has_buckets
+	cmp want out
+	cat in | has_buckets -j 1 -k 1,1
+	cmp want out
+	has_runs -k 1,1r <in
+	LC_ALL=C sort -s -t '	' -k 1,1r in | cmp - out
+	for size in 1M 8M; do		# a quarter of it is held
+		cat in | has_runs -S "$size"
+		cmp want out
+	done
+	head -c 3999999 in | has_buckets
+	head -c 3999999 in | LC_ALL=C sort -s -t '	' -k 1,1 | cmp - out
+	head -c 20 in | has_runs
+	printf '' | mr sort | cmp - /dev/null
+	mkfifo fifo
+	cat in >fifo &
+	has_buckets fifo
+	cmp want out
+}
+
+@test "so are keys that begin alike, and whole records" {
+	for prefix in x same_for_all_of_them_; do
+		records 40000 "$prefix" >in
+		LC_ALL=C sort -s -t '	' -k 1,1 in >want
+		has_buckets in
+		cmp want out
+	done
+	LC_ALL=C sort -u in in >want
+	has_buckets -u in in
+	cmp want out
+}
+
+@test "what would not pay is sorted with runs" {
+	records 40000 >in
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	has_runs --compress-program gzip -S 2M in
+	cmp want out
+	has_buckets -S 2M in
+	cmp want out
+	says 'spilled 1[0-9]{6} bytes'
+	gawk '{ print substr($0, 1, 4) "\n" substr($0, 5, 4) }' \
+		in in in in in in >short
+	gawk '{ print rand() < .1 ? "hot\t" $0 : $0 }' in >hot
+	for file in short hot; do
+		LC_ALL=C sort -s -t '	' -k 1,1 "$file" >want
+		has_runs "$file"
+		cmp want out
+		cat "$file" | has_runs
+		cmp want out
+	done
+}
+
+@test "where the sample misleads, all is done again with runs" {
+	# Records of two bytes are more than are reckoned with.
+	records 40000 >in
+	{ head -c 999424 in; yes | head -c 3000000; } >many
+	LC_ALL=C sort -s -t '	' -k 1,1 many >want
+	export MR_DEBUG=buckets
+	for j in 1 3; do
+		has_runs -j "$j" many
+		says "sorted $(wc -l <want) records"
+		cmp want out
+		cat many | has_runs -j "$j"
+		says "sorted $(wc -l <want) records"
+		cmp want out
+	done
+}
+
+@test "a file that is written to is not sorted where it is" {
+	records 40000 >in
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	mr sort in 1<>in
+	cmp want in
+	records 40000 >in
+	mr sort in -o in
+	cmp want in
+}
+
+@test "a file that shrinks while it is sorted fails the job" {
+	yes "$(printf %099d 7)" | head -c 150000000 |
+		gawk '{ print rand() "\t" $0 }' >in
+	for how in 'truncate -s 5000000 in' ': >in'; do
+		cp in was
+		{ mr sort -j 1 in 2>../err || echo $? >status; } |
+			{ head -c 1; sh -c "$how"; cat; } >out
+		[ "$(cat status)" -eq 1 ]
+		says '^mr sort: a file of the input became shorter while it was sorted, or cannot be read$'
+		says 'stopped; the output is not complete'
+		mv was in
+	done
+}
+
+# changed COMMAND: runs it when the first byte of the sorted file in is out.
+changed() {
+	{ mr sort -j 1 in 2>../err || echo $? >status; } |
+		{ head -c 1; sh -c "$1"; cat; } >out
+	[ "$(cat status)" -eq 1 ]
+	says '^mr sort: a file of the input was changed while it was sorted$'
+	says 'stopped; the output is not complete'
+}
+
+@test "a file that is written over while it is sorted fails the job" {
+	yes "$(printf %099d 7)" | head -c 150000000 |
+		gawk '{ print rand() "\t" $0 }' >was
+	# Longer lines, no lines, and lines of another order in a longer file.
+	gawk '{ print $0 $0 }' was >longer
+	head -c 150000000 /dev/zero >none
+	{ LC_ALL=C sort -r was; head was; } >other
+	for with in longer none other; do
+		cp was in
+		changed "dd if=$with of=in conv=notrunc bs=1M 2>dd"
+	done
+	cp was in
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	mr sort -j 1 in | { head -c 1; mv in new; echo more >>new; cat; } >out
+	cmp want out
+}
+
+# dies COMMAND: at every second system call of it one of its processes is
+# killed.  The file out is as it was or as it should be, and nothing is left.
+dies() {
+	local n rc again=0 failed=0 ended=0
+
+	"$TOOLS/killat" -m one -o log -- sh -c "$1"
+	cmp want out
+	read -r total _ <log
+	total=${total#count=}
+	[ "$total" -gt 30 ]
+	for ((n = 1; n <= total; n += 2)); do
+		rc=0
+		echo old >out
+		"$TOOLS/killat" -m one -n "$n" -o log -- sh -c "$1" \
+			2>err 3>&- || rc=$?
+		grep left=0 log
+		case $rc in
+		0)	again=$((again + 1)) ;;
+		137)	ended=$((ended + 1)) ;;	# it was the driver
+		*)	failed=$((failed + 1)) ;;
+		esac
+		cmp want out || { [ "$rc" -ne 0 ] && [ "$(cat out)" = old ]; }
+		[ "$(find . "$TMPDIR" -name '*mr*')" = '' ]
+	done
+	echo "$again $failed $ended"
+	[ "$failed" -gt 0 ]
+	[ "$ended" -gt 0 ]
+}
+
+@test "whatever dies while input is sorted where it is" {
+	needs_killat
+	records 3000 >in
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	export MR_DEBUG=buckets,hand
+	dies "exec $MR sort -j 2 -o out in"
+	export MR_DEBUG=buckets,hand,stream
+	dies "exec $MR sort -j 2 -o out <in"
+}
