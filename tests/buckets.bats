@@ -134,7 +134,7 @@ has_runs() {
 		gawk '{ print rand() "\t" $0 }' >in
 	for how in 'truncate -s 5000000 in' ': >in'; do
 		cp in was
-		{ mr sort -j 1 in 2>../err || echo $? >status; } |
+		{ mr sort -S 300M -j 1 in 2>../err || echo $? >status; } |
 			{ head -c 1; sh -c "$how"; cat; } >out
 		[ "$(cat status)" -eq 1 ]
 		says '^mr sort: a file of the input became shorter while it was sorted, or cannot be read$'
@@ -145,7 +145,7 @@ has_runs() {
 
 # changed COMMAND: runs it when the first byte of the sorted file in is out.
 changed() {
-	{ mr sort -j 1 in 2>../err || echo $? >status; } |
+	{ mr sort -S 300M -j 1 in 2>../err || echo $? >status; } |
 		{ head -c 1; sh -c "$1"; cat; } >out
 	[ "$(cat status)" -eq 1 ]
 	says '^mr sort: a file of the input was changed while it was sorted$'
@@ -154,8 +154,8 @@ changed() {
 
 @test "a file that is written over while it is sorted fails the job" {
 	yes "$(printf %099d 7)" | head -c 150000000 |
-		gawk '{ print rand() "\t" $0 }' >was
-	# Longer lines, no lines, and lines of another order in a longer file.
+		gawk '{ printf "%.8f\t%s\n", rand(), $0 }' >was
+	# Longer lines, no lines, and lines of the same length in another order.
 	gawk '{ print $0 $0 }' was >longer
 	head -c 150000000 /dev/zero >none
 	{ LC_ALL=C sort -r was; head was; } >other
@@ -165,7 +165,7 @@ changed() {
 	done
 	cp was in
 	LC_ALL=C sort -s -t '	' -k 1,1 in >want
-	mr sort -j 1 in | { head -c 1; mv in new; echo more >>new; cat; } >out
+	mr sort -S 300M -j 1 in | { head -c 1; mv in new; echo more >>new; cat; } >out
 	cmp want out
 }
 
