@@ -40,7 +40,8 @@ enum {
 	FILES_MOST = 256, BUCKETS_MOST = 4096,
 	LOOK = 16 * KiB,	/* bytes of the sample in one place, and how */
 	LOOKS_LEAST = 256, LOOK_EVERY = 8 * MiB,	/* many there are */
-	SAMPLE_EACH = 16,	/* keys of it for each bucket */
+	SAMPLE_EACH = 16,	/* keys of it for each bucket, */
+	SAMPLE_LEAST = 1024,	/* and at least so many, to see a hot one */
 	HOT_SHARE = 16,		/* of the sample: a key with more has runs */
 	SAME_SHARE = 8,		/* of keys whose first bytes are another's */
 	RECORD_LEAST = 16,	/* bytes, on average */
@@ -348,7 +349,8 @@ choose(const struct job *job, uint64_t input, size_t n)
 	ok = draw(job, input, &drawn) && (forced ||
 	    drawn.bytes / drawn.n >= RECORD_LEAST);
 	if (ok)
-		v = sort_keys(&drawn, n * SAMPLE_EACH, &nv);
+		v = sort_keys(&drawn, n * SAMPLE_EACH < SAMPLE_LEAST ?
+		    SAMPLE_LEAST : n * SAMPLE_EACH, &nv);
 	ok = ok && (forced || !has_hot(v, nv));
 	if (ok)
 		set_bounds(b, v, nv, n);
