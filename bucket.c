@@ -1,12 +1,12 @@
-/* bucket.c - mr sort of what fits in memory: records stay where they are, in
- * the pages of the files, and only entries are sorted.
+/* bucket.c - mr sort without runs: where the input fits in memory, records stay
+ * where they are, in the pages of the files, and only entries are sorted.
  *
  * The keys are divided into ranges, the buckets (divide.c).  A map task looks
  * through its split and writes an entry of each record, those of a bucket
  * together.  A reduce task reads the entries of one bucket, few enough for a
  * processor's cache, sorts them, and copies the records.  So each byte is
  * copied once, and no run is made.
- * *
+ *
  * Where keys often begin alike, the records of a bucket are brought together
  * first, so that comparing them does not wait for memory each time.  Input that
  * exceeds memory is written bucket by bucket by the map tasks. */
@@ -90,6 +90,13 @@ advise(const struct reader *r, const unsigned char *p, int advice)
 #endif
 }
 
+/* Of a key of which nothing beyond end is readable. */
+static uint64_t
+prefix_of(const unsigned char *key, size_t len, const unsigned char *end)
+{
+	return end - key >= 8 ? prefix8_ahead(key, len) : prefix8(key, len);
+}
+
 /* The buckets of keys, n at the most RECORD_BATCH, by their first bytes; the
  * rest of them is looked at only where these are a bound's as well. */
 static void
@@ -143,8 +150,7 @@ note(struct looking *l, const struct buckets *b, const struct record *v,
 
 		if (len >= l->longest)
 			return false;
-		prefix[i] = end - key >= 8 ? prefix8_ahead(key, v[i].klen) :
-		    prefix8(key, v[i].klen);
+		prefix[i] = prefix_of(key, v[i].klen, end);
 		ref[i] = (struct entry){ prefix[i], (uint32_t)(key - base),
 		    v[i].klen };
 		l->len[l->n + i] = (uint32_t)len;
@@ -232,8 +238,8 @@ begin_looking(struct worker *w, size_t len)
 }
 
 /* Looks through a split and puts the entries of its records into the sink, or
- * the records. */
-bool
+ * the records; or says that they are unfit for it. */
+void
 bucket_look(struct worker *w, const struct task_msg *t,
     const struct reader *r, struct sink *sink, struct reply_msg *reply)
 {
@@ -275,7 +281,6 @@ bucket_look(struct worker *w, const struct task_msg *t,
 	}
 	if (b->mode == BUCKET_COPIES)
 		advise(r, begin, MADV_DONTNEED);
-	return true;
 }
 
 /* ---- a reduce task */
@@ -321,6 +326,14 @@ room_for(struct gathered *g, size_t n)
 	g->entry = xrealloc(g->entry, 2 * g->cap, sizeof *g->entry);
 }
 
+/* Has the beginning of a record on its way to us. */
+static void
+fetch(const unsigned char *p)
+{
+	__builtin_prefetch(p);
+	__builtin_prefetch(p + 64);
+}
+
 /* Copies the records of n entries, in order. */
 static void
 copy_records(struct gathered *g, const unsigned char *from, size_t n,
@@ -330,13 +343,8 @@ copy_records(struct gathered *g, const unsigned char *from, size_t n,
 		const unsigned char *p = from + g->ref[i].off;
 		size_t len;
 
-		if (i + AHEAD < n) {
-			const unsigned char *next = from +
-			    g->ref[i + AHEAD].off;
-
-			__builtin_prefetch(next);
-			__builtin_prefetch(next + 64);
-		}
+		if (i + AHEAD < n)
+			fetch(from + g->ref[i + AHEAD].off);
 		len = record_len(g, p, g->ref[i].klen, file_end(g->b, p),
 		    delim);
 		buf_put(&g->text, p, len);
@@ -447,7 +455,7 @@ is_in_order(struct gathered *g, const unsigned char *p, size_t klen,
 {
 	uint64_t last = g->prefix;
 
-	g->prefix = end - p >= 8 ? prefix8_ahead(p, klen) : prefix8(p, klen);
+	g->prefix = prefix_of(p, klen, end);
 	return g->prefix >= last;
 }
 
@@ -465,10 +473,8 @@ bucket_fill(struct gathered *g, const struct job *job, unsigned char *out,
 		    file_end(g->b, p) : g->text.p + g->text.len;
 		size_t n;
 
-		if (g->next + AHEAD < g->n) {
-			__builtin_prefetch(g->base + e[AHEAD].off);
-			__builtin_prefetch(g->base + e[AHEAD].off + 64);
-		}
+		if (g->next + AHEAD < g->n)
+			fetch(g->base + e[AHEAD].off);
 		if (!g->begun) {
 			g->len = record_len(g, p, e->klen, end,
 			    job->shape.fmt.delim);

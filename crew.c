@@ -62,6 +62,16 @@ descriptors(void)
 	return r.rlim_cur;
 }
 
+/* How many a job needs for what not all jobs have. */
+static uint64_t
+extra_descriptors(const struct job *job)
+{
+	return (job->jobdir != NULL ? FDS_JOBDIR : 0) +
+	    (job->combine.argv != NULL ? FDS_COMBINE : 0) +
+	    (job->shape.part_cmd != NULL ? FDS_PARTITION : 0) +
+	    (job->skip_most > 0 ? FDS_HUNT : 0);
+}
+
 /* How many runs are merged at once: as many as have a window in memory, and
  * with a job directory a descriptor, as each is in a file of its own. */
 static size_t
@@ -93,28 +103,13 @@ crew_new(struct driver *d)
 	struct job *job = d->job;
 	uint64_t jobs = d->po->jobs, most = d->po->memory / WORKER_LEAST;
 	uint64_t fds = descriptors(), share, spool = 0;
-	uint64_t least = FDS_LEAST, fixed = FDS_FIXED, unpaced;
+	uint64_t extra = extra_descriptors(job), unpaced;
+	uint64_t least = FDS_LEAST + extra, fixed = FDS_FIXED + extra;
 	uint64_t kept = job->kept != NULL ? FDS_KEPT + job->kept->nruns : 0;
 	bool scarce;
 
 	fds = fds > kept ? fds - kept : 0;
 	scarce = fds < FDS_FIXED + 2 * FDS_WORKER;
-	if (job->jobdir != NULL) {
-		least += FDS_JOBDIR;
-		fixed += FDS_JOBDIR;
-	}
-	if (job->combine.argv != NULL) {
-		least += FDS_COMBINE;
-		fixed += FDS_COMBINE;
-	}
-	if (job->shape.part_cmd != NULL) {
-		least += FDS_PARTITION;
-		fixed += FDS_PARTITION;
-	}
-	if (job->skip_most > 0) {
-		least += FDS_HUNT;
-		fixed += FDS_HUNT;
-	}
 	if (jobs > most)
 		jobs = most > 0 ? most : 1;
 	if (fds < least)

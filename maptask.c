@@ -273,11 +273,15 @@ static bool
 open_input(struct worker *w, const struct task_msg *t, struct reader *r,
     const struct buf *before, struct reply_msg *reply)
 {
-	if (t->forgo || (t->buckets && w->job->input.nstreams > 0)) {
+	if (t->forgo) {
 		*r = (struct reader){ .job = w->job, .fd = -1 };
-		if (t->forgo)
-			return true;
-		r->split = reply->split = t->split;
+		return true;
+	}
+	if (t->buckets && w->job->input.nstreams > 0) {
+		/* It is held in memory. */
+		*r = (struct reader){ .job = w->job, .fd = -1,
+		    .split = t->split };
+		reply->split = t->split;
 		reply->input = t->split.len;
 		return true;
 	}
@@ -305,12 +309,12 @@ process(struct worker *w, const struct task_msg *t, struct reader *r,
     struct sink *sink, struct reply_msg *reply)
 {
 	const struct job *job = w->job;
-	bool ok;
+	bool ok = true;
 
 	w->mapping = true;
 	named_begin(&w->named, r);
 	if (t->buckets)
-		ok = bucket_look(w, t, r, sink, reply);
+		bucket_look(w, t, r, sink, reply);
 	else if (job->map.argv != NULL && t->hunt)
 		ok = map_hunted(w, t, r, sink, reply);
 	else if (job->map.argv != NULL)

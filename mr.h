@@ -1621,10 +1621,10 @@ struct buckets {
 	const unsigned char *input;	/* where it begins, */
 	uint64_t *file_at;	/* and each file behind that */
 	uint64_t *end;		/* of the file that has each HUGE_PAGE */
+	enum bucket_mode mode;
 	/* Of a stream: */
 	uint64_t held, held_most;	/* so many bytes have come, may come, */
 	uint64_t memory;	/* have their pages */
-	enum bucket_mode mode;
 	/* Shared by all processes: */
 	volatile bool *unfit;	/* it is to be done with runs */
 	struct looked *looked;	/* of each task, */
@@ -1634,7 +1634,7 @@ struct buckets {
 };
 struct looking;
 struct gathered;
-bool bucket_look(struct worker *, const struct task_msg *,
+void bucket_look(struct worker *, const struct task_msg *,
     const struct reader *, struct sink *, struct reply_msg *);
 struct gathered *bucket_gather(struct worker *, uint32_t number,
     uint64_t bytes);

@@ -426,3 +426,33 @@ all_faults() {
 		sendmsg+sendto+recvmsg+recvfrom:EINTR wait4+waitid:EINTR
 		poll+ppoll:EINTR poll+ppoll:ENOMEM getdents64:EIO"
 }
+
+# survives COMMAND: at every second system call of it one of its processes is
+# killed.  The file out is as it was or as want is, and nothing else is left.
+survives() {
+	local n rc again=0 failed=0 ended=0
+
+	"$TOOLS/killat" -m one -o log -- sh -c "$1"
+	cmp want out
+	read -r total _ <log
+	total=${total#count=}
+	[ "$total" -gt 30 ]
+	for ((n = 1; n <= total; n += 2)); do
+		rc=0
+		echo old >out
+		"$TOOLS/killat" -m one -n "$n" -o log -- sh -c "$1" \
+			2>err 3>&- || rc=$?
+		grep left=0 log
+		case $rc in
+		0)	again=$((again + 1)) ;;
+		137)	ended=$((ended + 1)) ;;	# it was the driver
+		*)	failed=$((failed + 1)) ;;
+		esac
+		cmp want out || { [ "$rc" -ne 0 ] && [ "$(cat out)" = old ]; }
+		[ "$(find . "$TMPDIR" -name '*mr*')" = '' ]
+	done
+	echo "$again $failed $ended"
+	[ "$again" -gt 0 ]
+	[ "$failed" -gt 0 ]
+	[ "$ended" -gt 0 ]
+}
