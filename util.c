@@ -277,13 +277,25 @@ random_seed(void)
 	return x ^ (uint64_t)now_ns() ^ (uint64_t)getpid() << 32;
 }
 
+/* How much of len bytes is written at a time.  Linux takes memory for a file's
+ * bytes in pieces as large as the write, up to a large page; and one that is
+ * virtual may have to ask its host for each of these, for ten times what the
+ * write costs. */
+static size_t
+write_size(size_t len)
+{
+	enum { MOST = 512 * KiB };
+
+	return len < MOST ? len : MOST;
+}
+
 int
 write_full(int fd, const void *data, size_t len)
 {
 	const unsigned char *p = data;
 
 	while (len > 0) {
-		ssize_t n = write(fd, p, len);
+		ssize_t n = write(fd, p, write_size(len));
 
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -346,7 +358,7 @@ pwrite_full(int fd, const void *data, size_t len, uint64_t off)
 	const unsigned char *p = data;
 
 	while (len > 0) {
-		ssize_t n = pwrite(fd, p, len, (off_t)off);
+		ssize_t n = pwrite(fd, p, write_size(len), (off_t)off);
 
 		if (n == -1 && errno == EINTR)
 			continue;
