@@ -1625,6 +1625,9 @@ struct buckets {
 	/* Of a stream: */
 	uint64_t held, held_most;	/* so many bytes have come, may come, */
 	uint64_t memory;	/* have their pages */
+	int64_t least_cost[2];	/* of small pages, and of large ones; */
+	bool large_failed;	/* and for so many times there are small */
+	unsigned small_left;	/* ones (see populate) */
 	/* Shared by all processes: */
 	volatile bool *unfit;	/* it is to be done with runs */
 	struct looked *looked;	/* of each task, */

@@ -57,7 +57,7 @@ has_runs() {
 	cmp want out
 	has_runs -k 1,1r <in
 	LC_ALL=C sort -s -t '	' -k 1,1r in | cmp - out
-	for size in 1M 8M; do		# a quarter of it is held
+	for size in 1M 6M; do		# half of it is held
 		cat in | has_runs -S "$size"
 		cmp want out
 	done
