@@ -284,7 +284,7 @@ random_seed(void)
 static size_t
 write_size(size_t len)
 {
-	enum { MOST = 512 * KiB };
+	enum { MOST = 128 * KiB };
 
 	return len < MOST ? len : MOST;
 }
