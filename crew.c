@@ -154,7 +154,7 @@ crew_new(struct driver *d)
 		    scarce ? 0 : mem);
 		job->stores[i].unpaced = unpaced;
 	}
-	d->stream_block_size = spool / (3 * d->nw + 1);
+	d->stream_block_size = spool / (d->nw + 2);
 	if (d->stream_block_size > STREAM_MOST)
 		d->stream_block_size = STREAM_MOST;
 	if (d->stream_block_size < 64 * KiB)
