@@ -1,5 +1,6 @@
 /* feed.c - the standard input of a task: bytes of its splits go into its
- * pipe, by splice where that works, never waiting for the task.
+ * pipe, never waiting for the task: by splice where that works, unless other
+ * bytes will be where these are and the task may hand the pages on.
  *
  * What ends the input ends the feed: the pipe is closed then, and when the
  * task has stopped reading.  Trouble with the input is the attempt's failure. */
@@ -143,7 +144,7 @@ feed_more(struct feed *f)
 			return false;
 		}
 		f->have_seg = true;
-		f->copy = !LINUX;
+		f->copy = !LINUX || f->seg.reused;
 	}
 	if (f->seg.pipe)
 		return feed_piped(f);

@@ -772,6 +772,7 @@ struct split {
 	struct place spool;	/* where a stream's block is */
 	struct place head_spool;	/* and its header, to be repeated */
 	bool stream;		/* in the spool; exact */
+	bool reused;		/* another block will have its memory */
 	bool exact;		/* off and len are on records already */
 	bool empty;		/* the one task of an empty input */
 	bool whole;		/* an empty file that is a task all the same */
@@ -1063,6 +1064,8 @@ struct segment {
 	bool complete;		/* what it lacks at its end is supplied */
 	uint64_t begin;		/* then: where its file's records begin */
 	bool pipe;		/* read it to its end; off and end count */
+	bool reused;		/* its memory will have other bytes: no pipe
+				 * may refer to it */
 };
 struct source {
 	enum source_kind kind;

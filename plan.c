@@ -377,7 +377,7 @@ plan_more(struct driver *d)
 			    block_least(job) < d->stream_block_size ?
 			    block_least(job) : d->stream_block_size,
 			    job->check_order || job->grouped, job->whole_file,
-			    job->kind == JOB_SORT && job->map.argv == NULL);
+			    !job->whole_file && job->form.records == 0);
 			if (d->stream == NULL)
 				die_errno("%s", f->name);
 			stream_widen(d->stream, job->limits.pipe_size);

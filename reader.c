@@ -204,7 +204,7 @@ own_segment(const struct reader *r)
 		    store_fd(stores + s->spool.store, &s->spool),
 		    .off = s->spool.off,
 		    .end = s->spool.off + s->spool.len, .complete = true,
-		    .begin = s->spool.off };
+		    .begin = s->spool.off, .reused = s->reused };
 	return (struct segment){ .fd = r->fd, .off = s->off, .end = end,
 	    .complete = end >= r->file->size,
 	    .begin = s->head };

@@ -409,7 +409,8 @@ finish_block(struct stream *s, struct split *split)
 		s->open.room = s->open.len > s->expect ? s->open.len :
 		    s->expect;
 	store_keep(s->spool, &s->open);
-	*split = (struct split){ .nfiles = 1, .stream = true, .exact = true,
+	*split = (struct split){ .nfiles = 1, .stream = true,
+	    .reused = s->reuses, .exact = true,
 	    .off = s->off, .len = s->open.len, .spool = s->open,
 	    .head = s->head, .head_spool = s->head_spool };
 	s->off += s->open.len;

@@ -471,3 +471,33 @@ sys.exit(p.wait())'
 	says missing
 	prints_nothing
 }
+
+@test "what a command hands on of a stream without copying it stays as it is" {
+	local number
+	case $(uname -m) in
+	x86_64) number=275;;
+	aarch64) number=76;;
+	*) skip "the number of splice is not known";;
+	esac
+	command -v perl >/dev/null || skip "no perl"
+	# The first task gives its first bytes to a pipe that is read at the end.
+	cat >mapper <<-end
+	#!/bin/sh
+	[ "\$MR_TASK" != 0 ] || perl -e '
+		open(my \$to, "+<", "fifo") or die;
+		syscall($number, 0, 0, fileno \$to, 0, 4096, 0) > 0 or die' ||
+		exit
+	exec cat
+	end
+	chmod +x mapper
+	mkfifo fifo
+	exec 7<>fifo
+	seq -w 200000 >in
+	head -c 4096 in >want
+	for j in 1 2; do
+		cat in | mr map -j "$j" --block-size 64K ./mapper >out
+		tail -c +4097 in | cmp - out
+		head -c 4096 <&7 | cmp - want
+	done
+	exec 7>&-
+}
