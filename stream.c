@@ -406,8 +406,9 @@ finish_block(struct stream *s, struct split *split)
 	if (!s->is_open || s->open.len == 0)
 		return false;
 	if (s->open.room == 0)
-		s->open.room = s->open.len > s->expect ? s->open.len :
-		    s->expect;
+		/* On disk the next one begins where this one ends. */
+		s->open.room = s->open.disk || s->open.len > s->expect ?
+		    s->open.len : s->expect;
 	store_keep(s->spool, &s->open);
 	*split = (struct split){ .nfiles = 1, .stream = true,
 	    .reused = s->reuses, .exact = true,
