@@ -140,7 +140,9 @@ crew_new(struct driver *d)
 	    (job->kept != NULL && job->compress != NULL))
 		share = 0;
 	job->batch = d->batch = merge_width(d, fds);
-	unpaced = usable_memory() / UNPACED_SHARE / (d->nw + (spool > 0));
+	/* MR_DEBUG=paced: as if all of it had been on disk for long. */
+	unpaced = debug_word("paced") ? 0 :
+	    usable_memory() / UNPACED_SHARE / (d->nw + (spool > 0));
 	job->stores = xzalloc(d->nw + 1, sizeof *job->stores);
 	for (unsigned i = 0; i <= d->nw; i++) {
 		uint64_t mem = i < d->nw ? share : spool;

@@ -501,3 +501,11 @@ sys.exit(p.wait())'
 	done
 	exec 7>&-
 }
+
+@test "blocks of a stream that are on disk are given back, and nothing beside them" {
+	seq -w 2000000 >in
+	for j in 1 4; do
+		(ulimit -n 20; cat in | MR_DEBUG=paced mr map -j "$j" cat) |
+			cmp - in
+	done
+}
