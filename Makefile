@@ -25,7 +25,7 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes \
 OBJS = mr.o run.o reduce.o shuffle.o sort.o map.o convert.o setup.o given.o \
        driver.o handover.o follow.o submit.o queue.o slurm.o capture.o element.o \
        again.o badlist.o phases.o passes.o loop.o outcome.o hand.o report.o parts.o \
-       divide.o plan.o crew.o output.o agg.o fold.o cell.o tally.o aggspec.o exact.o \
+       deal.o divide.o plan.o crew.o output.o agg.o fold.o cell.o tally.o aggspec.o exact.o \
        wide.o num.o progress.o cuts.o stream.o check.o trial.o lines.o \
        unpack.o worker.o redtask.o mergetask.o maptask.o hunt.o made.o \
        taskcmd.o harvest.o pool.o reply.o sorted.o combine.o taskenv.o named.o \

@@ -166,8 +166,8 @@ note(struct looking *l, const struct buckets *b, const struct record *v,
 	return true;
 }
 
-/* Counts the bytes of each bucket's records, and says in place where each
- * begins if a record takes unit bytes, or, where that is 0, its own.  Returns
+/* Says in place where the records of each bucket begin if one takes unit bytes,
+ * or, where that is 0, its own; and, if it is not, counts their own.  Returns
  * how many all take. */
 static uint32_t
 count(const struct looking *l, const struct buckets *b, uint32_t task,
@@ -176,11 +176,12 @@ count(const struct looking *l, const struct buckets *b, uint32_t task,
 	uint32_t *bytes = b->bytes + (size_t)task * b->n, sum = 0;
 
 	memset(place, 0, b->n * sizeof *place);
-	memset(bytes, 0, b->n * sizeof *bytes);
-	for (size_t i = 0; i < l->n; i++) {
+	if (unit > 0)
+		memset(bytes, 0, b->n * sizeof *bytes);
+	for (size_t i = 0; i < l->n; i++)
 		place[l->bucket[i]] += unit > 0 ? unit : l->len[i] + 1;
+	for (size_t i = 0; unit > 0 && i < l->n; i++)
 		bytes[l->bucket[i]] += l->len[i] + 1;
-	}
 	for (uint32_t k = 0; k < b->n; k++) {
 		uint32_t n = place[k];
 
@@ -245,12 +246,12 @@ bucket_look(struct worker *w, const struct task_msg *t,
 {
 	const struct buckets *b = w->job->buckets;
 	const struct shape *shape = &w->job->shape;
-	uint64_t from = b->file_at[r->split.file] + r->split.off;
-	const unsigned char *begin = b->input + from, *p = begin;
+	struct looking *l = begin_looking(w, (size_t)r->split.len);
+	const unsigned char *begin = b->ring != NULL ? b->ring + r->split.spool.off :
+	    b->input + b->file_at[r->split.file] + r->split.off, *p = begin;
 	const unsigned char *end = p + r->split.len;
 	const unsigned char *base = b->mode == BUCKET_DIRECT ? b->input :
 	    begin;
-	struct looking *l = begin_looking(w, (size_t)r->split.len);
 	bool fits = t->task < b->ntasks && r->split.len < SPLIT_MOST;
 
 	signal(SIGBUS, cannot_read);
@@ -273,11 +274,13 @@ bucket_look(struct worker *w, const struct task_msg *t,
 	if (fits && !*b->unfit) {
 		put_sorted(l, b, t->task, base, shape->fmt.delim, sink);
 		b->looked[t->task] = (struct looked){
-		    (uint64_t)(base - b->input), *sink->place };
+		    b->ring != NULL ? 0 : (uint64_t)(base - b->input), *sink->place };
 		reply->records = l->n;
 		reply->stats.in = reply->stats.out = r->split.len;
 	} else {
 		*b->unfit = true;
+		if (b->ring != NULL)	/* as it is: nobody else has it */
+			sink_put(sink, begin, (size_t)r->split.len);
 	}
 	if (b->mode == BUCKET_COPIES)
 		advise(r, begin, MADV_DONTNEED);
@@ -402,10 +405,22 @@ make_entries(struct gathered *g, const struct format *fmt)
 	}
 }
 
-/* Brings the records of a bucket together, of so many bytes, and sorts them. */
-struct gathered *
-bucket_gather(struct worker *w, uint32_t number, uint64_t bytes)
+/* How many bytes the records of a bucket have that a task has found. */
+uint32_t
+bucket_bytes(const struct buckets *b, size_t task, uint32_t number)
 {
+	const uint32_t *end = b->ends + task * b->n + number;
+
+	return b->mode != BUCKET_COPIES ? b->bytes[task * b->n + number] :
+	    number > 0 ? end[0] - end[-1] : end[0];
+}
+
+/* Brings the records of a bucket together and sorts them. */
+struct gathered *
+bucket_gather(struct worker *w, const struct task_msg *task)
+{
+	uint32_t number = task->task;
+	uint64_t bytes = task->expect;
 	const struct buckets *b = w->job->buckets;
 	struct gathered *g = w->gathered;
 
@@ -418,7 +433,7 @@ bucket_gather(struct worker *w, uint32_t number, uint64_t bytes)
 	g->left = bytes;
 	buf_reset(&g->text);
 	signal(SIGBUS, cannot_read);
-	for (size_t t = 0; t < b->ntasks; t++) {
+	for (size_t t = 0; t < task->n; t++) {
 		const uint32_t *end = b->ends + t * b->n + number;
 		uint32_t begin = number > 0 ? end[-1] : 0;
 

@@ -1,10 +1,9 @@
 /* divide.c - the driver's side of bucket.c: whether records may stay where
  * they are, and how the keys are divided into buckets.
  *
- * Files are mapped before the workers are forked.  What comes by a pipe is
- * held in memory until its end, as long as that is no more than half of it;
- * then the workers are forked anew.  So all have the input at the same
- * address.  A sample of the keys says where to divide them.
+ * Files are mapped before the workers are forked, so all have the input at the
+ * same address.  A sample of the keys says where to divide them.  Of what comes
+ * by a pipe, deal.c takes care.
  *
  * Input that exceeds memory is divided, too: then it is the records themselves
  * that are written bucket by bucket, most of them to disk.
@@ -31,12 +30,10 @@
 
 #include "mr.h"
 
-#ifndef MADV_POPULATE_WRITE	/* of Linux 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
 #define INPUT_LEAST ((uint64_t)MiB)
 #define BLOCK_MOST ((uint64_t)16 * MiB)
 #define BUCKET_MOST ((uint64_t)4 * MiB)	/* what a cache has room for */
+#define DEALT_MOST ((uint64_t)256 * MiB)	/* a bucket's offsets have 32 bits */
 enum {
 	FILES_MOST = 256, BUCKETS_MOST = 4096,
 	LOOK = 16 * KiB,	/* bytes of the sample in one place, and how */
@@ -48,9 +45,8 @@ enum {
 	RECORD_LEAST = 16,	/* bytes, on average */
 	SLICE_LEAST = 256,	/* bytes of a block that go to one bucket */
 	CELLS_MOST = 4 * MiB,	/* what all blocks have for all buckets */
-	READ_MOST = MiB,
-	GROW_LEAST = 256 * KiB, GROW = 16 * MiB,	/* of what is held */
-	SMALL_TIMES = 8, NOT_READY = 8,	/* see populate */
+	LAST_SHARE = 16,	/* of what is held: its end */
+	LONG_STREAM = 16,	/* times what is held */
 };
 
 /* Whether it is mr sort, of lines by their own bytes, which has no command and
@@ -82,8 +78,8 @@ is_possible(const struct driver *d)
 
 /* Chooses how large blocks and buckets are, and whether records can stay where
  * they are.  False if there is no room for it, or it is not worth it. */
-static bool
-has_room(struct driver *d, uint64_t bytes, uint64_t *size)
+bool
+divide_has_room(struct driver *d, uint64_t bytes, uint64_t *size)
 {
 	const struct job *job = d->job;
 	uint64_t memory = d->po->memory, most = BLOCK_MOST;
@@ -145,8 +141,8 @@ reserve(struct buckets *b, uint64_t bytes)
 }
 
 /* Where files end that begin at b->file_at. */
-static void
-note_ends(struct buckets *b, size_t file, uint64_t size)
+void
+divide_note_ends(struct buckets *b, size_t file, uint64_t size)
 {
 	uint64_t at = b->file_at[file];
 
@@ -176,7 +172,7 @@ map_files(const struct input *in, struct buckets *b)
 		int fd;
 		void *got;
 
-		note_ends(b, i, f->size);
+		divide_note_ends(b, i, f->size);
 		if (f->size == 0)
 			continue;
 		fd = file_open(f, why, sizeof why);
@@ -339,8 +335,8 @@ set_bounds(struct buckets *b, const struct bound *v, size_t drawn, size_t n)
 }
 
 /* Chooses about n buckets.  False if records are not what they should be. */
-static bool
-choose(const struct job *job, uint64_t input, size_t n)
+bool
+divide_choose(const struct job *job, uint64_t input, size_t n)
 {
 	struct buckets *b = job->buckets;
 	bool forced = debug_word("buckets"), ok;
@@ -364,18 +360,77 @@ choose(const struct job *job, uint64_t input, size_t n)
 	return ok;
 }
 
-/* ---- the beginning */
+/* Bytes that a bucket may have.  Where blocks of a stream are dealt, nothing
+ * else needs the memory that a stream has. */
+uint64_t
+divide_most(const struct driver *d)
+{
+	uint64_t least = d->job->worker_memory / 4;
+	uint64_t most = d->po->memory / 16 / d->nw;
 
-static bool
-share_table(struct buckets *b)
+	if (d->job->buckets->ring == NULL || most < least)
+		return least;
+	return most < DEALT_MOST ? most : DEALT_MOST;
+}
+
+/* The bucket of a key. */
+static size_t
+find(const struct buckets *b, const struct bound *key)
+{
+	size_t lo = 0, hi = b->n - 1;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (by_key(b->bound + mid, key) <= 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Whether a bucket would have too much before long, if the stream went on as
+ * the end of what is held: if that is in order, say, all is of the last one. */
+bool
+divide_drifts(const struct driver *d)
+{
+	const struct buckets *b = d->job->buckets;
+	size_t *in = xzalloc(b->n, sizeof *in), most = 0;
+	uint64_t off = b->held / LAST_SHARE * (LAST_SHARE - 1);
+	struct drawn last = {0};
+	struct bound key;
+
+	for (; off < b->held; off += LOOK)
+		look_at(d->job, 0, off, b->held, &last);
+	key.key = last.keys.p;
+	for (size_t i = 0; i < last.n; i++, key.key += key.len) {
+		size_t k;
+
+		memcpy(&key.len, key.key, sizeof key.len);
+		key.key += sizeof key.len;
+		k = find(b, &key);
+		if (++in[k] > most)
+			most = in[k];
+	}
+	buf_free(&last.keys);
+	free(in);
+	return (double)most / (double)(last.n + 1) * (double)b->held *
+	    LONG_STREAM > (double)divide_most(d);
+}
+
+bool
+divide_share_table(struct buckets *b)
 {
 	size_t rows = b->ntasks * sizeof *b->looked;
 	size_t cells = b->ntasks * b->n * sizeof *b->ends;
 	unsigned char *p;
 
 	b->table_size = sizeof *b->looked + rows + 2 * cells;
+	if (b->mode == BUCKET_COPIES)
+		b->table_size -= cells;
 	p = mmap(NULL, b->table_size, PROT_READ | PROT_WRITE,
-	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return false;
 	b->unfit = (void *)p;
@@ -385,28 +440,46 @@ share_table(struct buckets *b)
 	return true;
 }
 
-/* It is to be done with runs.  What is held of a stream is read again; all:
- * nothing follows it. */
-static void
-give_up(struct driver *d, bool all)
+void
+divide_free_bounds(struct buckets *b)
+{
+	buf_free(&b->keys);
+	free(b->prefix);
+	free(b->bound);
+	b->prefix = NULL;
+	b->bound = NULL;
+	b->n = 1;
+}
+
+/* It is to be done with runs. */
+void
+divide_forget(struct driver *d)
 {
 	struct buckets *b = d->job->buckets;
 
 	d->holding = d->by_buckets = false;
-	if (d->stream != NULL)
-		stream_put_back(d->stream, b->input, (size_t)b->held, all);
-	else if (b->mapped != NULL)
-		munmap(b->mapped, b->room);
 	if (b->unfit != NULL)
 		munmap((void *)(uintptr_t)b->unfit, b->table_size);
-	buf_free(&b->keys);
-	free(b->prefix);
-	free(b->bound);
+	divide_free_bounds(b);
 	free(b->file_at);
 	free(b->end);
 	free(b);
 	d->job->buckets = NULL;
 	d->block = plan_block_size(d);
+}
+
+/* The same.  What is held of a stream is read again; all: nothing follows
+ * it. */
+void
+divide_give_up(struct driver *d, bool all)
+{
+	struct buckets *b = d->job->buckets;
+
+	if (d->stream != NULL)
+		stream_put_back(d->stream, b->input, (size_t)b->held, all);
+	else if (b->mapped != NULL)
+		munmap(b->mapped, b->room);
+	divide_forget(d);
 }
 
 /* Prepares it, before workers are forked, if it is possible and pays. */
@@ -423,145 +496,15 @@ divide_begin(struct driver *d)
 	b->n = 1;
 	if (in->nstreams > 0) {
 		b->held_most = d->po->memory / 2;
-		d->holding = reserve(b, b->held_most + 2 * GROW) != NULL;
-	} else if (has_room(d, in->bytes, &size)) {
+		d->holding = reserve(b, b->held_most + 2 * HELD_GROW) != NULL;
+	} else if (divide_has_room(d, in->bytes, &size)) {
 		for (size_t i = 0; i < in->n; i++)
 			b->ntasks += in->files[i].size / d->block + 1;
-		d->by_buckets = map_files(in, b) && choose(d->job, in->bytes,
-		    (size_t)(in->bytes / size) + 1) && share_table(b);
+		d->by_buckets = map_files(in, b) && divide_choose(d->job, in->bytes,
+		    (size_t)(in->bytes / size) + 1) && divide_share_table(b);
 	}
 	if (!d->holding && !d->by_buckets)
-		give_up(d, false);
-}
-
-/* ---- a stream */
-
-/* Cuts what is held into splits. */
-static void
-plan_held(struct driver *d)
-{
-	const struct buckets *b = d->job->buckets;
-	const unsigned char *p = b->input, *nl;
-	uint64_t off = 0, end;
-
-	for (; off < b->held; off = end) {
-		end = off + d->block;
-		nl = end >= b->held ? NULL : memchr(p + end - 1,
-		    d->job->shape.fmt.delim, (size_t)(b->held - end) + 1);
-		end = nl == NULL ? b->held : (uint64_t)(nl + 1 - p);
-		plan_add(d, &(struct split){ .nfiles = 1, .off = off,
-		    .len = end - off, .exact = true });
-	}
-	d->planned = true;
-	d->job->ntasks = d->n;
-}
-
-/* The stream is at its end. */
-static void
-end_held(struct driver *d)
-{
-	struct buckets *b = d->job->buckets;
-	uint64_t size;
-
-	if (has_room(d, b->held, &size)) {
-		b->ntasks = b->held / d->block + 1;
-		b->file_at = xzalloc(1, sizeof *b->file_at);
-		b->end = xrealloc(NULL, b->held / HUGE_PAGE + 1,
-		    sizeof *b->end);
-		note_ends(b, 0, b->held);
-		d->by_buckets = choose(d->job, b->held,
-		    (size_t)(b->held / size) + 1) && share_table(b);
-	}
-	if (!d->by_buckets) {
-		give_up(d, true);
-		return;
-	}
-	d->holding = false;
-	plan_held(d);
-	progress_phase(&d->bar, d->job->phase_name, d->n, b->held);
-	crew_renew(d);
-}
-
-/* CPU time of this process in nanoseconds. */
-static int64_t
-cpu_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return t.tv_sec * (int64_t)1000000000 + t.tv_nsec;
-}
-
-/* Has the pages of size bytes at p, at once, which costs less than half of what
- * a page at a time does.  Large pages cost a fifth of that, and the workers
- * then find records sooner; but where the machine has none ready, as one that
- * is virtual may have to ask its host, they cost several times as much.  So
- * one is tried, and as long as that fails, small ones are taken for a while. */
-static void
-populate(struct buckets *b, unsigned char *p, size_t size)
-{
-	bool large = size >= HUGE_PAGE && b->small_left == 0;
-	int64_t begun = cpu_ns(), cost, *least = b->least_cost;
-
-#if LINUX
-	madvise(p, size, large ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-	if (madvise(p, size, MADV_POPULATE_WRITE) == -1)
-#endif
-		memset(p, 0, size);
-	cost = (cpu_ns() - begun) / (int64_t)(size / GROW_LEAST);
-	if (least[large] == 0 || cost < least[large])
-		least[large] = cost;
-	if (!large) {
-		b->small_left -= b->small_left > 0;
-	} else {
-		b->large_failed = cost > least[false] ||
-		    cost / NOT_READY > least[true];
-		b->small_left = b->large_failed ? SMALL_TIMES : 0;
-	}
-}
-
-/* Has memory for what is read next: soon much at once. */
-static bool
-make_room(struct driver *d)
-{
-	struct buckets *b = d->job->buckets;
-	unsigned char *p = (unsigned char *)(uintptr_t)b->input + b->memory;
-	size_t more = b->memory == 0 ? GROW_LEAST : b->memory < GROW ?
-	    (size_t)b->memory : GROW;
-
-	if (b->held < b->memory)
-		return true;
-	if (b->large_failed && b->small_left == 0)
-		more = HUGE_PAGE;	/* to try one */
-	if (mprotect(p, more, PROT_READ | PROT_WRITE) == -1)
-		return false;
-	populate(b, p, more);
-	b->memory += more;
-	return true;
-}
-
-/* Reads once. */
-void
-divide_hold(struct driver *d)
-{
-	struct buckets *b = d->job->buckets;
-	size_t room;
-	ssize_t n;
-
-	if (b->held >= b->held_most || !make_room(d)) {
-		give_up(d, false);
-		return;
-	}
-	room = (size_t)(b->memory - b->held);
-	n = read_some(stream_fd(d->stream),
-	    (unsigned char *)(uintptr_t)b->input + b->held,
-	    room < READ_MOST ? room : READ_MOST);
-	if (n == 0)
-		end_held(d);
-	else if (n > 0)
-		b->held += (uint64_t)n;
-	else if (errno != EAGAIN)
-		die_errno("%s", file_shown(d->job->input.files));
+		divide_give_up(d, false);
 }
 
 /* ---- after the map tasks */
@@ -573,13 +516,14 @@ divide_settle(struct driver *d)
 	struct buckets *b = d->job->buckets;
 
 	d->nparts = b->n;
+	b->ntasks = d->n;
 	for (uint32_t k = 0; k < b->n && !*b->unfit; k++) {
 		uint64_t sum = 0;
 
 		for (size_t t = 0; t < d->n; t++)
-			sum += b->bytes[t * b->n + k];
+			sum += bucket_bytes(b, t, k);
 		d->weight += sum;
-		if (sum > d->job->worker_memory / 4)
+		if (sum > divide_most(d))
 			*b->unfit = true;
 	}
 	if (!*b->unfit)
@@ -590,7 +534,7 @@ divide_settle(struct driver *d)
 		    &d->tasks[t].part);
 	if (d->stream != NULL)
 		crew_renew(d);	/* they have what is held, too */
-	give_up(d, true);
+	divide_give_up(d, true);
 	return false;
 }
 
@@ -602,10 +546,10 @@ divide_give(struct driver *d, unsigned who, uint32_t number)
 	struct task_msg msg = { .kind = TASK_REDUCE, .task = number,
 	    .attempt = t->attempts, .ntasks = d->nparts, .split = t->split,
 	    .lolen = NO_BOUND, .hilen = NO_BOUND, .hand = d->by_hand,
-	    .buckets = true };
+	    .buckets = true, .n = b->ntasks };
 
 	for (size_t i = 0; i < b->ntasks; i++)
-		msg.expect += b->bytes[i * b->n + number];
+		msg.expect += bucket_bytes(b, i, number);
 	t->state = RUNNING;
 	t->begun = now_ns();
 	crew_give(d, who, &msg, NULL);

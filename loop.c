@@ -149,7 +149,7 @@ loop_step(struct driver *d)
 {
 	struct pollfd p[2 + d->nw];
 	size_t n = 0, out, in;
-	bool back;
+	bool back = false;	/* some of the stream is there already */
 	int64_t now = now_ns(), next = progress_tick(&d->bar, now), wait = -1;
 
 	for (unsigned i = 0; i < d->nw; i++)
@@ -166,10 +166,9 @@ loop_step(struct driver *d)
 	}
 	in = n++;
 	p[in] = (struct pollfd){ .fd = -1, .events = POLLIN };
-	if (d->stream != NULL && d->disorder == NO_TASK &&
-	    d->stream_blocks < 2 * d->nw + 1 && !d->failed && !d->by_buckets)
+	if (d->stream != NULL && d->disorder == NO_TASK && !d->failed &&
+	    (d->job->buckets != NULL ? deal_wants : plan_wants)(d, &back))
 		p[in].fd = stream_fd(d->stream);
-	back = p[in].fd != -1 && stream_is_ready(d->stream);
 	if (back)
 		wait = 0;
 	if (d->cutting != NULL && !d->failed)
@@ -192,7 +191,7 @@ loop_step(struct driver *d)
 	if (d->print_error != 0)
 		output_failed(d, d->print_error, d->print_missing);
 	if ((p[in].revents != 0 || back) && d->stream != NULL)
-		(d->holding ? divide_hold : plan_read)(d);
+		(d->job->buckets != NULL ? deal_read : plan_read)(d);
 	if (d->cutting != NULL && !d->failed)
 		plan_cut(d);
 	if (p[out].revents & POLLERR && !d->failed) {

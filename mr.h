@@ -1451,7 +1451,7 @@ struct task_msg {
 	uint32_t payload;	/* bytes that follow: n struct run_range and
 				 * two bounds, or the key before the split,
 				 * or n struct part */
-	uint64_t n;		/* runs, or parts */
+	uint64_t n;		/* runs, or parts, or map tasks */
 	uint32_t lolen, hilen;	/* of the bounds, or NO_BOUND */
 	uint64_t ntasks;	/* of the phase, or 0: not known */
 	uint64_t expect;	/* bytes of output */
@@ -1598,7 +1598,10 @@ void hunt_tell(struct hunt *);
 void hunt_free(struct hunt *);
 
 /* ---------------------------------------------------------- bucket.c */
-enum { HUGE_PAGE = 2 * MiB };	/* of which a page table has one entry */
+enum {
+	HUGE_PAGE = 2 * MiB,	/* of which a page table has one entry */
+	HELD_GROW = 16 * MiB,	/* of a stream that is held, at most at once */
+};
 struct bound {			/* the first key of a bucket */
 	const unsigned char *key;
 	size_t len;
@@ -1626,6 +1629,9 @@ struct buckets {
 	uint64_t *end;		/* of the file that has each HUGE_PAGE */
 	enum bucket_mode mode;
 	/* Of a stream: */
+	const unsigned char *ring;	/* where its blocks are, or NULL */
+	struct dealing *dealing;
+	bool sounded;		/* whether that pays has been looked at */
 	uint64_t held, held_most;	/* so many bytes have come, may come, */
 	uint64_t memory;	/* have their pages */
 	int64_t least_cost[2];	/* of small pages, and of large ones; */
@@ -1635,15 +1641,16 @@ struct buckets {
 	volatile bool *unfit;	/* it is to be done with runs */
 	struct looked *looked;	/* of each task, */
 	uint32_t *ends;		/* where each bucket ends in its output, */
-	uint32_t *bytes;	/* and how many bytes its records have */
-	size_t ntasks, table_size;
+	uint32_t *bytes;	/* and how many bytes its records have, where
+				 * these are not the output */
+	size_t ntasks, table_size;	/* ntasks: there is room for */
 };
 struct looking;
 struct gathered;
 void bucket_look(struct worker *, const struct task_msg *,
     const struct reader *, struct sink *, struct reply_msg *);
-struct gathered *bucket_gather(struct worker *, uint32_t number,
-    uint64_t bytes);
+uint32_t bucket_bytes(const struct buckets *, size_t task, uint32_t number);
+struct gathered *bucket_gather(struct worker *, const struct task_msg *);
 size_t bucket_fill(struct gathered *, const struct job *, unsigned char *,
     size_t cap);
 
@@ -1739,6 +1746,9 @@ void stream_put_back(struct stream *, const unsigned char *, size_t, bool all);
 bool stream_is_ready(const struct stream *);
 pid_t stream_group(const struct stream *);
 void stream_set_block(struct stream *, size_t);
+ssize_t stream_bytes(struct stream *, unsigned char *, size_t, struct buf *why);
+void stream_begin_at(struct stream *, uint64_t off, const unsigned char *,
+    size_t);
 int stream_read(struct stream *, struct split *, struct buf *before,
     struct buf *why);
 bool stream_next(struct stream *, struct split *);
@@ -1954,15 +1964,31 @@ void plan_keep(struct driver *, const struct split *, bool done);
 void plan_more(struct driver *);
 void plan_cut(struct driver *);
 bool plan_empty(struct driver *);
+bool plan_wants(const struct driver *, bool *now);
 void plan_read(struct driver *);
+void plan_ended(struct driver *);
 int64_t plan_next(struct driver *, unsigned who);
 void plan_again(struct driver *, uint32_t lo, uint32_t hi, int owner);
 
 /* ---------------------------------------------------------- divide.c */
+bool divide_has_room(struct driver *, uint64_t bytes, uint64_t *size);
+void divide_note_ends(struct buckets *, size_t file, uint64_t size);
+bool divide_choose(const struct job *, uint64_t input, size_t n);
+uint64_t divide_most(const struct driver *);
+bool divide_drifts(const struct driver *);
+bool divide_share_table(struct buckets *);
+void divide_free_bounds(struct buckets *);
+void divide_forget(struct driver *);
+void divide_give_up(struct driver *, bool all);
 void divide_begin(struct driver *);
-void divide_hold(struct driver *);
 bool divide_settle(struct driver *);
 void divide_give(struct driver *, unsigned who, uint32_t number);
+
+/* ------------------------------------------------------------ deal.c */
+bool deal_wants(const struct driver *, bool *now);
+void deal_read(struct driver *);
+void deal_done(struct driver *, const struct split *);
+bool deal_falters(struct driver *);
 
 /* ---------------------------------------------------------- jobdir.c */
 struct jobdir *jobdir_open(const char *path, bool make);

@@ -64,7 +64,9 @@ release_block(struct driver *d, struct task *t)
 
 	if (!s->stream)
 		return;
-	if (d->stream != NULL)
+	if (d->by_buckets)
+		deal_done(d, s);
+	else if (d->stream != NULL && s->spool.store == d->nw)
 		stream_done(d->stream, &s->spool);
 	else
 		store_free(d->job->stores + s->spool.store, &s->spool);

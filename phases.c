@@ -82,7 +82,8 @@ static void
 run_maps(struct driver *d)
 {
 	for (;;) {
-		hand_out_maps(d);
+		if (!d->by_buckets || !deal_falters(d))
+			hand_out_maps(d);
 		if (d->failed || disorder_is_known(d))
 			return;
 		if (!d->planned || d->unfinished > 0)

@@ -439,6 +439,26 @@ add_block(struct driver *d, struct split *s)
 		stream_set_block(d->stream, d->stream_block_size);
 }
 
+/* Whether more of the stream should be read; *now: some of it is there. */
+bool
+plan_wants(const struct driver *d, bool *now)
+{
+	if (d->stream_blocks > 2 * d->nw)
+		return false;
+	*now = stream_is_ready(d->stream);
+	return true;
+}
+
+/* The stream is at its end. */
+void
+plan_ended(struct driver *d)
+{
+	stream_close(d->stream);
+	d->stream = NULL;
+	d->file++;
+	plan_more(d);
+}
+
 /* Reads the stream once. */
 void
 plan_read(struct driver *d)
@@ -460,12 +480,8 @@ plan_read(struct driver *d)
 		add_block(d, &s);
 	while (got == 1 && stream_next(d->stream, &s))
 		add_block(d, &s);
-	if (got == -1) {
-		stream_close(d->stream);
-		d->stream = NULL;
-		d->file++;
-		plan_more(d);
-	}
+	if (got == -1)
+		plan_ended(d);
 }
 
 /* The task that a worker should run next, or NO_TASK. */

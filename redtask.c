@@ -263,7 +263,7 @@ redtask_bucket(struct worker *w, const struct task_msg *t)
 	release_spent(w);
 	harvest_before(w, t);
 	harvest_open(w);
-	text.gathered = bucket_gather(w, t->task, t->expect);
+	text.gathered = bucket_gather(w, t);
 	sink_open(w, &sink, t, true);
 	(t->hand ? keep_text : copy_text)(w, &text, &sink, &reply);
 	sink_close(&sink, true, &reply);

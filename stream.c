@@ -159,11 +159,11 @@ take_back(struct stream *s, unsigned char *p, size_t want)
 	return (ssize_t)n;
 }
 
-static ssize_t
-read_more(struct stream *s, size_t want, struct buf *why)
+/* Reads bytes as they are, for a caller who makes blocks of them.  0 at the
+ * end, -1 and errno or -2 and why if that fails. */
+ssize_t
+stream_bytes(struct stream *s, unsigned char *p, size_t want, struct buf *why)
 {
-	unsigned char *p = buf_reserve(&s->buf, want);
-
 	return stream_is_ready(s) ? take_back(s, p, want) :
 	    unpack_read(&s->in, p, want, why);
 }
@@ -474,6 +474,17 @@ cut_block(struct stream *s, struct split *split)
 	return finish_block(s, split);
 }
 
+/* From now on blocks are made here: of these bytes, which begin at off in the
+ * stream, and of what follows them. */
+void
+stream_begin_at(struct stream *s, uint64_t off, const unsigned char *p,
+    size_t n)
+{
+	s->off = off;
+	buf_put(&s->buf, p, n);
+	note_records(s, n);
+}
+
 /* Reads once.  Returns 1 and *split when a block is complete, 0 when more
  * must be read, -1 at the end of the stream (*split is the last block if its
  * len is not 0), -2 and errno if reading fails, -3 and why if what came is
@@ -494,7 +505,7 @@ stream_read(struct stream *s, struct split *split, struct buf *before,
 	if (!s->ended) {
 		want = want > s->buf.len + 4 * KiB ? want - s->buf.len :
 		    64 * KiB;
-		n = read_more(s, want, why);
+		n = stream_bytes(s, buf_reserve(&s->buf, want), want, why);
 		if (n < 0)
 			return n == -1 && errno == EAGAIN ? 0 : (int)n - 1;
 		s->buf.len += (size_t)n;

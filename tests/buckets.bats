@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# mr sort of what fits in memory: records stay where they are (bucket.c,
-# divide.c).  MR_DEBUG=buckets makes small input such, nobuckets none.
+# mr sort without runs: records stay where they are, or are written once, by
+# ranges of keys (bucket.c, divide.c, deal.c).  MR_DEBUG=buckets makes small
+# input such, deal makes that of pipes, nobuckets none.
 load helper
 load failure
 
@@ -35,7 +36,8 @@ has_runs() {
 	cmp want out
 	for words in nobuckets buckets buckets,refs buckets,copies \
 	    buckets,copies,disk buckets,radix \
-	    buckets,noradix buckets,hand buckets,disk; do
+	    buckets,noradix buckets,hand buckets,disk buckets,deal \
+	    buckets,deal,disk buckets,deal,paced; do
 		for j in 1 2 5; do
 			MR_DEBUG=$words mr sort -j "$j" a b >out
 			cmp want out
@@ -57,10 +59,6 @@ has_runs() {
 	cmp want out
 	has_runs -k 1,1r <in
 	LC_ALL=C sort -s -t '	' -k 1,1r in | cmp - out
-	for size in 1M 6M; do		# half of it is held
-		cat in | has_runs -S "$size"
-		cmp want out
-	done
 	head -c 3999999 in | has_buckets
 	head -c 3999999 in | LC_ALL=C sort -s -t '	' -k 1,1 | cmp - out
 	head -c 20 in | has_runs
@@ -69,6 +67,60 @@ has_runs() {
 	cat in >fifo &
 	has_buckets fifo
 	cmp want out
+}
+
+@test "of what is more, blocks are divided as they come" {
+	records 80000 >in
+	printf 'last without end\tx' >>in
+	{ cat in; echo; } | LC_ALL=C sort -s -t '	' -k 1,1 >want
+	for size in 1M 4M 6M; do		# half of it is held
+		cat in | has_buckets -S "$size"
+		says "sorted 80001 records, .* spilled [23][0-9]{6} bytes"
+		cmp want out
+	done
+	{ cat in; echo; cat in; } | has_buckets -S 6M -u
+	cmp want out
+	cat in | has_runs -S 6M --block-size 3M
+	cmp want out
+	cat in | has_runs -S 6M --compress-program gzip
+	cmp want out
+	# Input that is in order has no ranges of keys that last.
+	cat want | has_runs -S 6M
+	cmp want out
+}
+
+@test "a stream that does not go on as it began is sorted with runs" {
+	records 60000 >in
+	records 40000 zz | cat in - >narrow	# for one bucket
+	{ cat in; head -c 1000000 /dev/zero | tr '\0' x; echo; cat in; } >long
+	{ cat in; yes | head -c 1000000; } >short	# more than expected
+	for file in narrow long short; do
+		LC_ALL=C sort -s -t '	' -k 1,1 "$file" >want
+		for words in '' deal deal,disk deal,pool; do
+			export MR_DEBUG=$words
+			for j in 1 3; do
+				cat "$file" | has_runs -S 6M -j "$j"
+				says "sorted $(wc -l <want) records"
+				cmp want out
+			done
+		done
+		unset MR_DEBUG
+	done
+}
+
+@test "so is one that does so at once" {
+	records 3000 >in
+	head -c 20000 /dev/zero | tr '\0' x >x
+	{ cat x; echo; cat in; } >none		# no block can be cut
+	{ cat in x; echo; cat in in; } >one	# one worker had a task
+	export MR_DEBUG=buckets,deal
+	for file in none one; do
+		LC_ALL=C sort -s -t '	' -k 1,1 "$file" >want
+		for block in 8192 100K 64K; do
+			cat "$file" | mr sort -j 4 --block-size "$block" >out
+			cmp want out
+		done
+	done
 }
 
 @test "so are keys that begin alike, and whole records" {
@@ -177,4 +229,8 @@ changed() {
 	survives "exec $MR sort -j 2 -o out in"
 	export MR_DEBUG=buckets,hand,stream
 	survives "exec $MR sort -j 2 -o out <in"
+	records 600 >in			# a system call a bucket and block
+	LC_ALL=C sort -s -t '	' -k 1,1 in >want
+	export MR_DEBUG=buckets,hand,deal,stream
+	survives "exec $MR sort -j 2 --block-size 8192 -o out <in"
 }

@@ -26,6 +26,7 @@ DEBUG_WORDS = (
     ("hand", "nohand"),
     ("buckets", "nobuckets"),
     ("refs", "copies"),
+    ("deal",),
     ("shell",),
 )
 
