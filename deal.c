@@ -317,17 +317,26 @@ read_ring(struct driver *d)
 		deal(d, (size_t)(nl + 1 - p));
 }
 
+/* Whether so much is held that the rest had better be dealt.  Where there are
+ * large pages, holding a stream that ends soon costs less. */
+static bool
+is_enough(const struct buckets *b)
+{
+	if (debug_word("deal"))
+		return b->held >= HELD_SMALL;
+	return b->held >= b->held_most / 2 ||
+	    (b->held >= HELD_LEAST && b->large_failed);
+}
+
 /* Reads once. */
 static void
 hold(struct driver *d)
 {
 	struct buckets *b = d->job->buckets;
-	uint64_t least = debug_word("deal") ? HELD_SMALL : HELD_LEAST;
 	size_t room;
 	ssize_t n;
 
-	if (!b->sounded && (b->held >= least ||
-	    b->held >= b->held_most / 2)) {
+	if (!b->sounded && is_enough(b)) {
 		b->sounded = true;
 		begin_dealing(d);
 		if (b->dealing != NULL)
