@@ -9,12 +9,15 @@
 #include <sys/statvfs.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "mr.h"
+
+#define PART_GRACE ((int64_t)2000000000)	/* ns to end a part of a failed job */
 
 /* Whether it is not only for some of its tasks. */
 static bool
@@ -68,6 +71,23 @@ check_tmpdirs(struct job *job)
 	}
 }
 
+/* Lets what is out end with a whole part, unless nobody takes it: the last
+ * record would look like a shorter one. */
+static void
+end_part(struct driver *d)
+{
+	int64_t until = now_ns() + PART_GRACE, now;
+	struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+	while (output_amid(d->out) && proc_signal() == 0 &&
+	    (now = now_ns()) < until) {
+		p.revents = 0;
+		proc_poll(&p, 1, until - now);
+		if (p.revents != 0 && output_pump(d->out) == -1)
+			return;
+	}
+}
+
 /* The end of a failed job. */
 static int
 end_failed(struct driver *d)
@@ -75,6 +95,8 @@ end_failed(struct driver *d)
 	bool begun = output_begun(d->out) && d->job->out == OUT_STDOUT;
 
 	d->ending = d->status;
+	if (begun && d->print_error == 0)
+		end_part(d);
 	loop_clean_up();
 	report_tolerated(d);
 	if (!asked_whole())

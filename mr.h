@@ -1796,6 +1796,7 @@ void output_take_free(struct output *, uint16_t store, struct place *);
 int output_pump(struct output *);
 uint64_t output_waiting(const struct output *);
 bool output_begun(const struct output *);
+bool output_amid(const struct output *);
 void output_cut(struct output *, uint64_t parts);
 void output_files(struct output *);
 void output_logs(struct output *);

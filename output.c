@@ -409,6 +409,13 @@ part_is_out(struct output *o, const struct place *p)
 		old->room = p->len;
 }
 
+/* Whether some of a part is out and some is not. */
+bool
+output_amid(const struct output *o)
+{
+	return o->done > 0;
+}
+
 /* Takes the place of a part that is out, if there is one in that store. */
 void
 output_take_free(struct output *o, uint16_t store, struct place *at)
