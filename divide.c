@@ -45,8 +45,8 @@ enum {
 	RECORD_LEAST = 16,	/* bytes, on average */
 	SLICE_LEAST = 256,	/* bytes of a block that go to one bucket */
 	CELLS_MOST = 4 * MiB,	/* what all blocks have for all buckets */
-	LAST_SHARE = 16,	/* of what is held: its end */
-	LONG_STREAM = 16,	/* times what is held */
+	LAST_SHARE = 16, LAST_LOOKS = 256,	/* of what is held: its end */
+	DRIFT = 16,		/* times what a bucket should have of that */
 };
 
 /* Whether it is mr sort, of lines by their own bytes, which has no command and
@@ -390,18 +390,20 @@ find(const struct buckets *b, const struct bound *key)
 	return lo;
 }
 
-/* Whether a bucket would have too much before long, if the stream went on as
- * the end of what is held: if that is in order, say, all is of the last one. */
+/* Whether keys at the end of what is held are other ones than before: if it is
+ * in order, say, all of them are of the last bucket. */
 bool
 divide_drifts(const struct driver *d)
 {
 	const struct buckets *b = d->job->buckets;
 	size_t *in = xzalloc(b->n, sizeof *in), most = 0;
-	uint64_t off = b->held / LAST_SHARE * (LAST_SHARE - 1);
+	uint64_t end = b->held / LAST_SHARE, step = end / LAST_LOOKS;
 	struct drawn last = {0};
 	struct bound key;
 
-	for (; off < b->held; off += LOOK)
+	if (step < LOOK)
+		step = LOOK;
+	for (uint64_t off = b->held - end; off < b->held; off += step)
 		look_at(d->job, 0, off, b->held, &last);
 	key.key = last.keys.p;
 	for (size_t i = 0; i < last.n; i++, key.key += key.len) {
@@ -415,8 +417,7 @@ divide_drifts(const struct driver *d)
 	}
 	buf_free(&last.keys);
 	free(in);
-	return (double)most / (double)(last.n + 1) * (double)b->held *
-	    LONG_STREAM > (double)divide_most(d);
+	return most > (last.n / b->n + 1) * DRIFT;
 }
 
 bool
