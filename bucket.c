@@ -167,7 +167,7 @@ note(struct looking *l, const struct buckets *b, const struct record *v,
 }
 
 /* Says in place where the records of each bucket begin if one takes unit bytes,
- * or, where that is 0, its own; and, if it is not, counts their own.  Returns
+ * or, where that is 0, its own.  Counts their own if these are others.  Returns
  * how many all take. */
 static uint32_t
 count(const struct looking *l, const struct buckets *b, uint32_t task,
@@ -246,12 +246,13 @@ bucket_look(struct worker *w, const struct task_msg *t,
 {
 	const struct buckets *b = w->job->buckets;
 	const struct shape *shape = &w->job->shape;
-	struct looking *l = begin_looking(w, (size_t)r->split.len);
-	const unsigned char *begin = b->ring != NULL ? b->ring + r->split.spool.off :
-	    b->input + b->file_at[r->split.file] + r->split.off, *p = begin;
+	const unsigned char *all = b->ring != NULL ? b->ring : b->input;
+	uint64_t from = b->ring != NULL ? r->split.spool.off :
+	    b->file_at[r->split.file] + r->split.off;
+	const unsigned char *begin = all + from, *p = begin;
 	const unsigned char *end = p + r->split.len;
-	const unsigned char *base = b->mode == BUCKET_DIRECT ? b->input :
-	    begin;
+	const unsigned char *base = b->mode == BUCKET_DIRECT ? all : begin;
+	struct looking *l = begin_looking(w, (size_t)r->split.len);
 	bool fits = t->task < b->ntasks && r->split.len < SPLIT_MOST;
 
 	signal(SIGBUS, cannot_read);
@@ -274,7 +275,7 @@ bucket_look(struct worker *w, const struct task_msg *t,
 	if (fits && !*b->unfit) {
 		put_sorted(l, b, t->task, base, shape->fmt.delim, sink);
 		b->looked[t->task] = (struct looked){
-		    b->ring != NULL ? 0 : (uint64_t)(base - b->input), *sink->place };
+		    (uint64_t)(base - all), *sink->place };
 		reply->records = l->n;
 		reply->stats.in = reply->stats.out = r->split.len;
 	} else {

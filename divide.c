@@ -33,7 +33,7 @@
 #define INPUT_LEAST ((uint64_t)MiB)
 #define BLOCK_MOST ((uint64_t)16 * MiB)
 #define BUCKET_MOST ((uint64_t)4 * MiB)	/* what a cache has room for */
-#define DEALT_MOST ((uint64_t)256 * MiB)	/* a bucket's offsets have 32 bits */
+#define DEALT_MOST ((uint64_t)256 * MiB)	/* offsets have 32 bits */
 enum {
 	FILES_MOST = 256, BUCKETS_MOST = 4096,
 	LOOK = 16 * KiB,	/* bytes of the sample in one place, and how */
@@ -501,8 +501,9 @@ divide_begin(struct driver *d)
 	} else if (divide_has_room(d, in->bytes, &size)) {
 		for (size_t i = 0; i < in->n; i++)
 			b->ntasks += in->files[i].size / d->block + 1;
-		d->by_buckets = map_files(in, b) && divide_choose(d->job, in->bytes,
-		    (size_t)(in->bytes / size) + 1) && divide_share_table(b);
+		d->by_buckets = map_files(in, b) && divide_choose(d->job,
+		    in->bytes, (size_t)(in->bytes / size) + 1) &&
+		    divide_share_table(b);
 	}
 	if (!d->holding && !d->by_buckets)
 		divide_give_up(d, false);

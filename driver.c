@@ -17,7 +17,7 @@
 
 #include "mr.h"
 
-#define PART_GRACE ((int64_t)2000000000)	/* ns to end a part of a failed job */
+#define PART_GRACE ((int64_t)2000000000)	/* ns to end a part in */
 
 /* Whether it is not only for some of its tasks. */
 static bool
