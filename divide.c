@@ -46,7 +46,7 @@ enum {
 	SLICE_LEAST = 256,	/* bytes of a block that go to one bucket */
 	CELLS_MOST = 4 * MiB,	/* what all blocks have for all buckets */
 	LAST_SHARE = 16, LAST_LOOKS = 256,	/* of what is held: its end */
-	DRIFT = 16,		/* times what a bucket should have of that */
+	DRIFT = 6,		/* times what a bucket should have of that */
 };
 
 /* Whether it is mr sort, of lines by their own bytes, which has no command and
