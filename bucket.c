@@ -111,16 +111,11 @@ find_buckets(const struct buckets *b, const uint64_t *prefix, size_t n,
 			    (b->prefix[at[i] + step - 1] < prefix[i]);
 }
 
-/* The bucket of a key that begins as the bound of at does: there, or behind
- * bounds that begin so, too. */
-static uint32_t
-pass_bounds(const struct buckets *b, uint32_t at, uint64_t prefix,
-    const unsigned char *key, size_t len)
+/* The bucket of a key, which is one of lo to hi. */
+uint32_t
+bucket_find(const struct buckets *b, const unsigned char *key, size_t len,
+    uint32_t lo, uint32_t hi)
 {
-	uint32_t lo = at, hi = at;
-
-	while (hi + 1 < b->n && b->prefix[hi] == prefix)
-		hi++;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
@@ -131,6 +126,19 @@ pass_bounds(const struct buckets *b, uint32_t at, uint64_t prefix,
 			hi = mid;
 	}
 	return lo;
+}
+
+/* The bucket of a key that begins as the bound of at does: there, or behind
+ * bounds that begin so, too. */
+static uint32_t
+pass_bounds(const struct buckets *b, uint32_t at, uint64_t prefix,
+    const unsigned char *key, size_t len)
+{
+	uint32_t hi = at;
+
+	while (hi + 1 < b->n && b->prefix[hi] == prefix)
+		hi++;
+	return bucket_find(b, key, len, at, hi);
 }
 
 /* Notes where records are.  False if they are not as they should be. */

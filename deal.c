@@ -206,7 +206,7 @@ share(const struct driver *d, uint64_t block)
 }
 
 /* From here on blocks are dealt, if that is possible and pays. */
-static void
+static bool
 begin_dealing(struct driver *d)
 {
 	struct buckets *b = d->job->buckets;
@@ -214,12 +214,12 @@ begin_dealing(struct driver *d)
 	struct dealing *g;
 
 	if (!measure(d, &block, &n))
-		return;
+		return false;
 	b->mode = BUCKET_COPIES;
 	if (!divide_choose(d->job, b->held, (size_t)n) || divide_drifts(d) ||
 	    !share(d, block)) {
 		divide_free_bounds(b);
-		return;
+		return false;
 	}
 	g = b->dealing = xzalloc(1, sizeof *g);
 	g->n = places(d);
@@ -238,6 +238,7 @@ begin_dealing(struct driver *d)
 		    b->memory - n, MADV_DONTNEED);
 #endif
 	crew_renew(d);
+	return true;
 }
 
 static unsigned char *
@@ -267,13 +268,23 @@ deal(struct driver *d, size_t cut)
 	g->nrest = g->fill - cut;
 }
 
+/* A place that has no block, or g->n. */
+static unsigned
+free_place(const struct dealing *g)
+{
+	unsigned i = 0;
+
+	while (i < g->n && g->busy[i])
+		i++;
+	return i;
+}
+
 static bool
 begin_slot(struct buckets *b)
 {
 	struct dealing *g = b->dealing;
 
-	for (g->now = 0; g->now < g->n && g->busy[g->now]; g->now++)
-		;
+	g->now = free_place(g);
 	if (g->now == g->n)
 		return false;
 	if (g->nrest > 0)
@@ -338,10 +349,8 @@ hold(struct driver *d)
 
 	if (!b->sounded && is_enough(b)) {
 		b->sounded = true;
-		begin_dealing(d);
-		if (b->dealing != NULL)
+		if (begin_dealing(d))
 			return;
-		divide_free_bounds(b);
 	}
 	if (b->held >= b->held_most || !make_room(d)) {
 		divide_give_up(d, false);
@@ -365,15 +374,10 @@ deal_wants(const struct driver *d, bool *now)
 {
 	const struct buckets *b = d->job->buckets;
 	const struct dealing *g = b->dealing;
-	unsigned i = 0;
 
 	if (g == NULL)
 		return d->holding;
-	if (*b->unfit)
-		return false;
-	while (!g->begun && i < g->n && g->busy[i])
-		i++;
-	if (i == g->n)
+	if (*b->unfit || (!g->begun && free_place(g) == g->n))
 		return false;
 	*now = stream_is_ready(d->stream);
 	return true;
@@ -449,6 +453,7 @@ deal_falters(struct driver *d)
 {
 	struct buckets *b = d->job->buckets;
 	struct dealing *g = b->dealing;
+	uint64_t most = divide_most(d);
 
 	if (g == NULL)
 		return false;
@@ -456,7 +461,7 @@ deal_falters(struct driver *d)
 	    !*b->unfit; g->summed++)
 		for (uint32_t k = 0; k < b->n; k++) {
 			g->sum[k] += bucket_bytes(b, g->summed, k);
-			if (g->sum[k] > divide_most(d))
+			if (g->sum[k] > most)
 				*b->unfit = true;
 		}
 	if (!*b->unfit)

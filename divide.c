@@ -373,23 +373,6 @@ divide_most(const struct driver *d)
 	return most < DEALT_MOST ? most : DEALT_MOST;
 }
 
-/* The bucket of a key. */
-static size_t
-find(const struct buckets *b, const struct bound *key)
-{
-	size_t lo = 0, hi = b->n - 1;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (by_key(b->bound + mid, key) <= 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 /* Whether keys at the end of what is held are other ones than before: if it is
  * in order, say, all of them are of the last bucket. */
 bool
@@ -399,19 +382,20 @@ divide_drifts(const struct driver *d)
 	size_t *in = xzalloc(b->n, sizeof *in), most = 0;
 	uint64_t end = b->held / LAST_SHARE, step = end / LAST_LOOKS;
 	struct drawn last = {0};
-	struct bound key;
+	const unsigned char *p;
+	size_t len;
 
 	if (step < LOOK)
 		step = LOOK;
 	for (uint64_t off = b->held - end; off < b->held; off += step)
 		look_at(d->job, 0, off, b->held, &last);
-	key.key = last.keys.p;
-	for (size_t i = 0; i < last.n; i++, key.key += key.len) {
-		size_t k;
+	p = last.keys.p;
+	for (size_t i = 0; i < last.n; i++, p += len) {
+		uint32_t k;
 
-		memcpy(&key.len, key.key, sizeof key.len);
-		key.key += sizeof key.len;
-		k = find(b, &key);
+		memcpy(&len, p, sizeof len);
+		p += sizeof len;
+		k = bucket_find(b, p, len, 0, b->n - 1);
 		if (++in[k] > most)
 			most = in[k];
 	}

@@ -1649,6 +1649,8 @@ struct looking;
 struct gathered;
 void bucket_look(struct worker *, const struct task_msg *,
     const struct reader *, struct sink *, struct reply_msg *);
+uint32_t bucket_find(const struct buckets *, const unsigned char *key,
+    size_t len, uint32_t lo, uint32_t hi);
 uint32_t bucket_bytes(const struct buckets *, size_t task, uint32_t number);
 struct gathered *bucket_gather(struct worker *, const struct task_msg *);
 size_t bucket_fill(struct gathered *, const struct job *, unsigned char *,
