@@ -454,21 +454,23 @@ check_grown(const struct scan *scan)
 }
 
 /* The content that a name had must still be there under some name, unless
- * it had been moved there out of the way of what is written to. */
+ * it had been moved there out of the way of what is written to, or what is
+ * there now has been: by that name it will not be asked for again. */
 static void
 check_replaced(const struct scan *scan, const char *dir)
 {
 	for (size_t i = 0; i < scan->n; i++) {
 		const struct seen *s = scan->v + i;
+		bool came = s->is != -1 &&
+		    strcmp(scan->known->v[s->is].name, s->name) != 0;
 
-		if (s->twice || (s->is != -1 &&
-		    strcmp(scan->known->v[s->is].name, s->name) != 0))
-			continue;	/* what is here was moved here */
-		for (size_t j = 0; j < scan->known->n; j++) {
-			const struct known *k = scan->known->v + j;
+		for (size_t j = 0; j < scan->known->n && !s->twice; j++) {
+			struct known *k = scan->known->v + j;
 
-			if (!k->taken && !k->moved &&
-			    strcmp(k->name, s->name) == 0)
+			if (k->taken || strcmp(k->name, s->name) != 0)
+				continue;
+			k->moved |= came;
+			if (!k->moved)
 				refuse("%s: it does not begin any more with "
 				    "what %s knows of it, and no input does: "
 				    "name the file that it was moved to, as "

@@ -2098,7 +2098,8 @@ struct known {			/* an input that something was taken of */
 	unsigned char head[KNOWN_HEAD];	/* the first of them */
 	uint64_t powers[KNOWN_POWERS];	/* digests of the first KNOWN_POWER(i)
 				 * of them, as far as there are so many */
-	bool moved;		/* it had another name when it grew last */
+	bool moved;		/* it had another name when it grew last, or
+				 * another one has come to its name */
 	bool taken;		/* a named file is it */
 };
 struct knowns {

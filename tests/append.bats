@@ -249,6 +249,22 @@ remember() {
 	as_one_run
 }
 
+@test "what was there to begin with may go, too, for good" {
+	job=(-r cat)
+	records 1 50 | tee log.1 >came
+	records 51 60 | tee log >>came
+	append log.1 log
+	mv log log.1
+	records 61 70 | tee log >>came
+	append log.1 log
+	as_one_run
+	records 71 80 | tee -a log >>came
+	append log.1 log
+	as_one_run
+	append log.1 log
+	as_one_run
+}
+
 @test "other commands and keys than before are refused" {
 	records 1 50 | tee a >came
 	job=(-m 'touch ran; cat' -r cat --key-fields 1)
