@@ -277,16 +277,17 @@ random_seed(void)
 	return x ^ (uint64_t)now_ns() ^ (uint64_t)getpid() << 32;
 }
 
-/* How much of len bytes is written at a time.  Linux takes memory for a file's
- * bytes in pieces as large as the write, up to a large page; and one that is
- * virtual may have to ask its host for each of these, for ten times what the
- * write costs. */
+/* How much of len bytes is written at a time, at an offset.  Linux takes memory
+ * for a file's bytes in pieces as large as the write, as far as they are
+ * aligned, up to a large page; and one that is virtual may have to ask its host
+ * for each of these, for ten times what the write costs. */
 static size_t
-write_size(size_t len)
+write_size(size_t len, uint64_t off)
 {
 	enum { MOST = 128 * KiB };
+	size_t size = (size_t)(MOST - off % MOST);
 
-	return len < MOST ? len : MOST;
+	return len < size ? len : size;
 }
 
 int
@@ -295,7 +296,7 @@ write_full(int fd, const void *data, size_t len)
 	const unsigned char *p = data;
 
 	while (len > 0) {
-		ssize_t n = write(fd, p, write_size(len));
+		ssize_t n = write(fd, p, write_size(len, 0));
 
 		if (n == -1 && errno == EINTR)
 			continue;
@@ -358,7 +359,7 @@ pwrite_full(int fd, const void *data, size_t len, uint64_t off)
 	const unsigned char *p = data;
 
 	while (len > 0) {
-		ssize_t n = pwrite(fd, p, write_size(len), (off_t)off);
+		ssize_t n = pwrite(fd, p, write_size(len, off), (off_t)off);
 
 		if (n == -1 && errno == EINTR)
 			continue;
