@@ -1,9 +1,9 @@
 /* radix.c - sorts entries by key, then by place in the arena.
  *
  * An entry holds eight bytes of its key as a number.  Many entries are
- * dealt into 256 piles by the highest byte in which they differ, some are
- * split by quicksort, few are inserted; where all eight bytes agree the next
- * eight are loaded.  Records of equal keys lie in the arena in the order in
+ * dealt into up to 256 piles by how far they are from the least, some are
+ * split by quicksort, few are ranked, or inserted if some are equal; where all
+ * eight bytes agree the next eight are loaded.  Records of equal keys lie in the arena in the order in
  * which they came, so the place decides between them and the sort is stable
  * whatever moved.
  *
@@ -17,7 +17,7 @@
 
 #include "mr.h"
 
-enum { INSERT = 16, DEAL = 256, DIGITS = 256 };
+enum { RANK = 16, DEAL = 256, PILES = 256 };
 
 static size_t deal_from, deal_most;	/* entries; set by radix_sort */
 static uint64_t chance;
@@ -36,6 +36,35 @@ less(const struct entry *x, const struct entry *y, size_t depth,
 	c = key_compare(entry_key(arena, x) + depth, entry_klen(x) - depth,
 	    entry_key(arena, y) + depth, entry_klen(y) - depth);
 	return c != 0 ? c < 0 : x->off < y->off;
+}
+
+/* Sorts few entries, each of which goes behind as many as are less.  It has no
+ * branch, which would be guessed wrong half the time.  False if some are equal
+ * in their eight bytes: these are together, but not sorted. */
+static bool
+rank(struct entry *e, size_t n)
+{
+	struct entry was[RANK];
+	uint32_t at[RANK];
+	bool equal = false;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t prefix = e[i].prefix;
+		uint32_t greater = 0;
+
+		for (size_t j = 0; j < i; j++) {
+			bool less = prefix < e[j].prefix;
+
+			equal |= prefix == e[j].prefix;
+			at[j] += less;
+			greater += less;
+		}
+		at[i] = (uint32_t)i - greater;
+		was[i] = e[i];
+	}
+	for (size_t i = 0; i < n; i++)
+		e[at[i]] = was[i];
+	return !equal;
 }
 
 static void
@@ -147,7 +176,7 @@ static void
 quick(struct entry *e, struct entry *tmp, size_t n, size_t depth,
     const unsigned char *arena)
 {
-	while (n > INSERT) {
+	while (n > RANK) {
 		uint64_t pivot = pivot_of(e, n);
 		size_t lo = 0, i = 0, hi = n;
 
@@ -180,30 +209,31 @@ quick(struct entry *e, struct entry *tmp, size_t n, size_t depth,
 			return;
 		}
 	}
-	insertion(e, n, depth, arena);
+	if (!rank(e, n))
+		insertion(e, n, depth, arena);
 }
 
-/* Deals a[0..n) into b by the highest byte in which prefixes differ; at[d]
- * becomes the end of pile d. */
+/* Deals a[0..n) into b by how far prefixes are from the least one, of which
+ * range is the most; at[i] becomes the end of pile i. */
 static void
-deal(const struct entry *a, struct entry *b, size_t n, uint64_t differ,
-    uint32_t at[DIGITS])
+deal(const struct entry *a, struct entry *b, size_t n, uint64_t least,
+    uint64_t range, uint32_t at[PILES])
 {
-	unsigned shift = 63 - (unsigned)__builtin_clzll(differ);
+	unsigned bits = 64 - (unsigned)__builtin_clzll(range);
+	unsigned shift = range < PILES ? 0 : bits - 8;
 	uint32_t sum = 0;
 
-	shift = shift < 7 ? 0 : shift - 7;
-	memset(at, 0, DIGITS * sizeof *at);
+	memset(at, 0, PILES * sizeof *at);
 	for (size_t i = 0; i < n; i++)
-		at[a[i].prefix >> shift & (DIGITS - 1)]++;
-	for (size_t d = 0; d < DIGITS; d++) {
-		uint32_t count = at[d];
+		at[(a[i].prefix - least) >> shift]++;
+	for (size_t i = 0; i < PILES; i++) {
+		uint32_t count = at[i];
 
-		at[d] = sum;
+		at[i] = sum;
 		sum += count;
 	}
 	for (size_t i = 0; i < n; i++)
-		b[at[a[i].prefix >> shift & (DIGITS - 1)]++] = a[i];
+		b[at[(a[i].prefix - least) >> shift]++] = a[i];
 }
 
 /* Sorts a[0..n) by what stands in their keys from depth on, with b as
@@ -213,15 +243,19 @@ static void
 sort(struct entry *a, struct entry *b, size_t n, size_t depth, bool to_b,
     const unsigned char *arena)
 {
-	uint32_t at[DIGITS];
+	uint32_t at[PILES];
 
 	while (n >= deal_from && n <= deal_most) {
-		uint64_t differ = 0;
+		uint64_t least = a[0].prefix, greatest = least;
 		size_t largest = 0, most = 0, start = 0;
 
-		for (size_t i = 1; i < n; i++)
-			differ |= a[i].prefix ^ a[0].prefix;
-		if (differ == 0) {
+		for (size_t i = 1; i < n; i++) {
+			uint64_t x = a[i].prefix;
+
+			least = x < least ? x : least;
+			greatest = x > greatest ? x : greatest;
+		}
+		if (greatest == least) {
 			size_t ended = advance(a, b, n, &depth, arena);
 
 			if (to_b)
@@ -231,16 +265,16 @@ sort(struct entry *a, struct entry *b, size_t n, size_t depth, bool to_b,
 			n -= ended;
 			continue;
 		}
-		deal(a, b, n, differ, at);
-		for (size_t d = 0; d < DIGITS; start = at[d++])
-			if (at[d] - start > most) {
-				most = at[d] - start;
+		deal(a, b, n, least, greatest - least, at);
+		for (size_t i = 0; i < PILES; start = at[i++])
+			if (at[i] - start > most) {
+				most = at[i] - start;
 				largest = start;
 			}
 		start = 0;
-		for (size_t d = 0; d < DIGITS; start = at[d++])
-			if (start != largest && at[d] > start)
-				sort(b + start, a + start, at[d] - start,
+		for (size_t i = 0; i < PILES; start = at[i++])
+			if (start != largest && at[i] > start)
+				sort(b + start, a + start, at[i] - start,
 				    depth, !to_b, arena);
 		a += largest;
 		b += largest;
