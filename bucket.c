@@ -26,7 +26,9 @@
 #endif
 #define SPLIT_MOST ((uint64_t)1 << 30)
 enum {
-	AHEAD = 16,		/* records that are fetched ahead */
+	AHEAD = 16,		/* records that are fetched ahead, */
+	FETCH_MOST = 256,	/* so many bytes of each */
+	CACHE_LINE = 64,
 	RECORD_LEAST = 8,	/* bytes, on average of a split */
 };
 
@@ -338,12 +340,16 @@ room_for(struct gathered *g, size_t n)
 	g->entry = xrealloc(g->entry, 2 * g->cap, sizeof *g->entry);
 }
 
-/* Has the beginning of a record on its way to us. */
+/* Has a record on its way to us which, if it is like the last one, has so many
+ * bytes, or the beginning of a long one. */
 static void
-fetch(const unsigned char *p)
+fetch(const unsigned char *p, size_t len)
 {
-	__builtin_prefetch(p);
-	__builtin_prefetch(p + 64);
+	if (len > FETCH_MOST)
+		len = FETCH_MOST;
+	for (size_t i = 0; i < len; i += CACHE_LINE)
+		__builtin_prefetch(p + i);
+	__builtin_prefetch(p + len);
 }
 
 /* Copies the records of n entries, in order. */
@@ -351,12 +357,13 @@ static void
 copy_records(struct gathered *g, const unsigned char *from, size_t n,
     unsigned char delim)
 {
+	size_t len = 0;
+
 	for (size_t i = 0; i < n; i++) {
 		const unsigned char *p = from + g->ref[i].off;
-		size_t len;
 
 		if (i + AHEAD < n)
-			fetch(from + g->ref[i + AHEAD].off);
+			fetch(from + g->ref[i + AHEAD].off, len);
 		len = record_len(g, p, g->ref[i].klen, file_end(g->b, p),
 		    delim);
 		buf_put(&g->text, p, len);
@@ -498,7 +505,7 @@ bucket_fill(struct gathered *g, const struct job *job, unsigned char *out,
 		size_t n;
 
 		if (g->next + AHEAD < g->n)
-			fetch(g->base + e[AHEAD].off);
+			fetch(g->base + e[AHEAD].off, g->len);
 		if (!g->begun) {
 			g->len = record_len(g, p, e->klen, end,
 			    job->shape.fmt.delim);
