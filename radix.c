@@ -3,9 +3,9 @@
  * An entry holds eight bytes of its key as a number.  Many entries are
  * dealt into up to 256 piles by how far they are from the least, some are
  * split by quicksort, few are ranked, or inserted if some are equal; where all
- * eight bytes agree the next eight are loaded.  Records of equal keys lie in the arena in the order in
- * which they came, so the place decides between them and the sort is stable
- * whatever moved.
+ * eight bytes agree the next eight are loaded.  Records of equal keys lie in
+ * the arena in the order in which they came, so the place decides between them
+ * and the sort is stable whatever moved.
  *
  * A short key is padded with NUL, and NUL may be a byte of a longer one: so
  * of entries with equal eight bytes, those that end within them come first,
@@ -53,11 +53,11 @@ rank(struct entry *e, size_t n)
 		uint32_t greater = 0;
 
 		for (size_t j = 0; j < i; j++) {
-			bool less = prefix < e[j].prefix;
+			bool before = prefix < e[j].prefix;
 
 			equal |= prefix == e[j].prefix;
-			at[j] += less;
-			greater += less;
+			at[j] += before;
+			greater += before;
 		}
 		at[i] = (uint32_t)i - greater;
 		was[i] = e[i];
