@@ -464,7 +464,9 @@ check_replaced(const struct scan *scan, const char *dir)
 		bool came = s->is != -1 &&
 		    strcmp(scan->known->v[s->is].name, s->name) != 0;
 
-		for (size_t j = 0; j < scan->known->n && !s->twice; j++) {
+		if (s->twice)
+			continue;
+		for (size_t j = 0; j < scan->known->n; j++) {
 			struct known *k = scan->known->v + j;
 
 			if (k->taken || strcmp(k->name, s->name) != 0)

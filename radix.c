@@ -17,7 +17,7 @@
 
 #include "mr.h"
 
-enum { RANK = 16, DEAL = 256, PILES = 256 };
+enum { RANK = 16, DEAL = 256, PILE_BITS = 8, PILES = 1 << PILE_BITS };
 
 static size_t deal_from, deal_most;	/* entries; set by radix_sort */
 static uint64_t chance;
@@ -220,7 +220,7 @@ deal(const struct entry *a, struct entry *b, size_t n, uint64_t least,
     uint64_t range, uint32_t at[PILES])
 {
 	unsigned bits = 64 - (unsigned)__builtin_clzll(range);
-	unsigned shift = range < PILES ? 0 : bits - 8;
+	unsigned shift = bits > PILE_BITS ? bits - PILE_BITS : 0;
 	uint32_t sum = 0;
 
 	memset(at, 0, PILES * sizeof *at);
