@@ -17,7 +17,7 @@
 
 #include "mr.h"
 
-enum { RANK = 16, DEAL = 256, PILE_BITS = 8, PILES = 1 << PILE_BITS };
+enum { RANK = 16, DEAL = 128, PILE_BITS = 8, PILES = 1 << PILE_BITS };
 
 static size_t deal_from, deal_most;	/* entries; set by radix_sort */
 static uint64_t chance;
@@ -170,13 +170,56 @@ pivot_of(const struct entry *e, size_t n)
 	return median(e[at[0]].prefix, e[at[1]].prefix, e[at[2]].prefix);
 }
 
+/* Of fewer than DEAL entries, brings those below limit to the front and returns
+ * how many.  No branch, which would be guessed wrong half the time. */
+static size_t
+split(struct entry *e, size_t n, uint64_t limit)
+{
+	struct entry others[DEAL];
+	size_t below = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct entry x = e[i];
+
+		e[below] = x;
+		others[i - below] = x;
+		below += x.prefix < limit;
+	}
+	memcpy(e + below, others, (n - below) * sizeof *e);
+	return below;
+}
+
+/* Sorts fewer than DEAL entries. */
+static void
+few(struct entry *e, struct entry *tmp, size_t n, size_t depth,
+    const unsigned char *arena)
+{
+	while (n > RANK) {
+		uint64_t pivot = pivot_of(e, n);
+		size_t lo = split(e, n, pivot);
+
+		if (lo == 0) {		/* it is the least there is */
+			lo = pivot == UINT64_MAX ? n : split(e, n, pivot + 1);
+			if (lo > 1)
+				deeper(e, tmp, lo, depth, arena);
+		} else {
+			few(e, tmp, lo, depth, arena);
+		}
+		e += lo;
+		n -= lo;
+	}
+	if (!rank(e, n))
+		insertion(e, n, depth, arena);
+}
+
 /* Sorts in place what is little, or more than there is scratch for, which is
- * dealt as soon as it is split into parts that are not. */
+ * dealt as soon as it is split into parts that are not.  The latter has a
+ * branch where split has none, but needs no room. */
 static void
 quick(struct entry *e, struct entry *tmp, size_t n, size_t depth,
     const unsigned char *arena)
 {
-	while (n > RANK) {
+	while (n >= DEAL) {
 		uint64_t pivot = pivot_of(e, n);
 		size_t lo = 0, i = 0, hi = n;
 
@@ -209,8 +252,7 @@ quick(struct entry *e, struct entry *tmp, size_t n, size_t depth,
 			return;
 		}
 	}
-	if (!rank(e, n))
-		insertion(e, n, depth, arena);
+	few(e, tmp, n, depth, arena);
 }
 
 /* Deals a[0..n) into b by how far prefixes are from the least one, of which
