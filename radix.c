@@ -170,21 +170,21 @@ pivot_of(const struct entry *e, size_t n)
 	return median(e[at[0]].prefix, e[at[1]].prefix, e[at[2]].prefix);
 }
 
-/* Of fewer than DEAL entries, brings those below limit to the front and returns
+/* Of n entries, 0 < n < DEAL, brings those below limit to the front and returns
  * how many.  No branch, which would be guessed wrong half the time. */
 static size_t
 split(struct entry *e, size_t n, uint64_t limit)
 {
 	struct entry others[DEAL];
-	size_t below = 0;
+	size_t below = 0, i = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	do {
 		struct entry x = e[i];
 
 		e[below] = x;
 		others[i - below] = x;
 		below += x.prefix < limit;
-	}
+	} while (++i < n);
 	memcpy(e + below, others, (n - below) * sizeof *e);
 	return below;
 }
