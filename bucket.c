@@ -37,6 +37,7 @@ struct looking {		/* of a worker's map tasks */
 	uint32_t *len;		/* without delimiters */
 	uint16_t *bucket;
 	size_t n, most;
+	size_t bits;		/* that any of these lengths has */
 	struct buf sorted;	/* what is put out */
 	uint64_t longest;	/* bytes that a record may have */
 };
@@ -44,6 +45,7 @@ struct gathered {		/* a bucket that is to be printed */
 	const struct buckets *b;
 	struct entry *entry;	/* of its records; and room for as many */
 	size_t n, cap;
+	bool sized;		/* each has its length before it */
 	const unsigned char *base;	/* what their offsets count from */
 	struct buf text;	/* the records, unless sorted where they are */
 	struct entry *ref;
@@ -160,6 +162,7 @@ note(struct looking *l, const struct buckets *b, const struct record *v,
 
 		if (len >= l->longest)
 			return false;
+		l->bits |= len;
 		prefix[i] = prefix_of(key, v[i].klen, end);
 		ref[i] = (struct entry){ prefix[i], (uint32_t)(key - base),
 		    v[i].klen };
@@ -202,14 +205,16 @@ count(const struct looking *l, const struct buckets *b, uint32_t task,
 }
 
 /* Puts the entries into the sink, or the records, those of each bucket
- * together. */
-static void
+ * together.  Returns whether records have their length before them, by which
+ * they need not be looked through again. */
+static bool
 put_sorted(struct looking *l, const struct buckets *b, uint32_t task,
     const unsigned char *base, unsigned char delim, struct sink *sink)
 {
 	uint32_t *at = b->ends + (size_t)task * b->n;
 	bool copies = b->mode == BUCKET_COPIES;
-	unsigned char *to;
+	bool sized = copies && l->bits <= UINT8_MAX;
+	unsigned char *to, *p;
 	size_t all = count(l, b, task, copies ? 0 : sizeof *l->ref, at);
 
 	buf_reset(&l->sorted);
@@ -218,8 +223,11 @@ put_sorted(struct looking *l, const struct buckets *b, uint32_t task,
 		uint32_t *place = at + l->bucket[i], len = l->len[i];
 
 		if (copies) {
-			memcpy(to + *place, base + l->ref[i].off, len);
-			to[*place + len] = delim;
+			p = to + *place;
+			*p = (unsigned char)len;
+			memcpy(p + sized, base + l->ref[i].off, len);
+			if (!sized)
+				p[len] = delim;
 			*place += len + 1;
 		} else {
 			memcpy(to + *place, l->ref + i, sizeof *l->ref);
@@ -227,6 +235,7 @@ put_sorted(struct looking *l, const struct buckets *b, uint32_t task,
 		}
 	}
 	sink_put(sink, to, all);
+	return sized;
 }
 
 static struct looking *
@@ -239,6 +248,7 @@ begin_looking(struct worker *w, size_t len)
 		l->longest = record_most();
 	}
 	l->n = 0;
+	l->bits = 0;
 	if (len / RECORD_LEAST >= l->most) {
 		l->most = len / RECORD_LEAST + 1;
 		l->ref = xrealloc(l->ref, l->most, sizeof *l->ref);
@@ -283,13 +293,17 @@ bucket_look(struct worker *w, const struct task_msg *t,
 		harvest_alive(w);
 	}
 	if (fits && !*b->unfit) {
-		put_sorted(l, b, t->task, base, shape->fmt.delim, sink);
-		b->looked[t->task] = (struct looked){
-		    (uint64_t)(base - all), *sink->place };
+		bool sized = put_sorted(l, b, t->task, base,
+		    shape->fmt.delim, sink);
+
+		b->looked[t->task] = (struct looked){ .sized = sized,
+		    .from = (uint64_t)(base - all), .at = *sink->place };
 		reply->records = l->n;
 		reply->stats.in = reply->stats.out = r->split.len;
 	} else {
 		*b->unfit = true;
+		if (t->task < b->ntasks)
+			b->looked[t->task].sized = false;
 		if (b->ring != NULL)	/* as it is: nobody else has it */
 			sink_put(sink, begin, (size_t)r->split.len);
 	}
@@ -313,10 +327,15 @@ static size_t
 record_len(struct gathered *g, const unsigned char *p, size_t klen,
     const unsigned char *end, unsigned char delim)
 {
-	const unsigned char *nl = memchr(p + klen, delim,
-	    (size_t)(end - p) - klen);
-	size_t len = (size_t)((nl != NULL ? nl : end) - p);
+	const unsigned char *nl;
+	size_t len;
 
+	if (g->sized) {
+		len = p[-1];
+	} else {
+		nl = memchr(p + klen, delim, (size_t)(end - p) - klen);
+		len = (size_t)((nl != NULL ? nl : end) - p);
+	}
 	if (len >= g->left)
 		changed();
 	g->left -= len + 1;
@@ -371,6 +390,24 @@ copy_records(struct gathered *g, const unsigned char *from, size_t n,
 	}
 }
 
+/* Gives records that have their length before them a delimiter behind them
+ * instead. */
+void
+bucket_delimit(unsigned char *p, size_t len, unsigned char delim)
+{
+	unsigned char *end = p + len;
+
+	while (p < end) {
+		size_t n = *p;
+
+		if (n >= (size_t)(end - p))
+			die("temporary data is damaged (a length)");
+		memmove(p, p + 1, n);
+		p[n] = delim;
+		p += n + 1;
+	}
+}
+
 /* Reads what a map task has put out for a bucket. */
 static void
 read_slice(struct gathered *g, struct worker *w, const struct looked *x,
@@ -397,6 +434,8 @@ read_slice(struct gathered *g, struct worker *w, const struct looked *x,
 	if (pread_full(store_fd(s, &x->at), to, size, x->at.off + begin) !=
 	    (ssize_t)size)
 		die_errno("%s: reading temporary data", s->dir);
+	if (x->sized && !g->sized)
+		bucket_delimit(to, size, w->job->shape.fmt.delim);
 	if (g->b->mode == BUCKET_REFS)
 		copy_records(g, g->b->input + x->from, n,
 		    w->job->shape.fmt.delim);
@@ -413,11 +452,34 @@ make_entries(struct gathered *g, const struct format *fmt)
 	for (size_t at = 0; at < g->text.len; at += used) {
 		n = record_batch(fmt, g->text.p + at, g->text.len - at, v,
 		    RECORD_BATCH, &used);
+		if (n == 0)
+			die("temporary data is damaged (a record)");
 		room_for(g, g->n + n);
 		for (size_t i = 0; i < n; i++)
 			g->entry[g->n++] = (struct entry){
 			    prefix8_ahead(v[i].key, v[i].klen),
 			    (uint32_t)(v[i].key - g->text.p), v[i].klen };
+	}
+}
+
+/* The same where they have their length before them. */
+static void
+make_sized_entries(struct gathered *g, const struct format *fmt)
+{
+	size_t len;
+
+	buf_reserve(&g->text, KEY_AHEAD);
+	for (size_t at = 0; at < g->text.len; at += len) {
+		const unsigned char *p = g->text.p + ++at;
+		size_t klen;
+
+		len = p[-1];
+		if (len > g->text.len - at)
+			die("temporary data is damaged (a length)");
+		klen = key_length_ahead(fmt, p, len);
+		room_for(g, g->n + 1);
+		g->entry[g->n++] = (struct entry){ prefix8_ahead(p, klen),
+		    (uint32_t)at, (uint32_t)klen };
 	}
 }
 
@@ -429,6 +491,19 @@ bucket_bytes(const struct buckets *b, size_t task, uint32_t number)
 
 	return b->mode != BUCKET_COPIES ? b->bytes[task * b->n + number] :
 	    number > 0 ? end[0] - end[-1] : end[0];
+}
+
+/* Whether all records that tasks have put out for a bucket have their length
+ * before them. */
+static bool
+all_sized(const struct buckets *b, size_t ntasks, uint32_t number)
+{
+	size_t t = 0;
+
+	while (t < ntasks && (b->looked[t].sized ||
+	    bucket_bytes(b, t, number) == 0))
+		t++;
+	return t == ntasks && b->mode == BUCKET_COPIES;
 }
 
 /* Brings the records of a bucket together and sorts them. */
@@ -447,6 +522,7 @@ bucket_gather(struct worker *w, const struct task_msg *task)
 	g->begun = false;
 	g->prefix = 0;
 	g->left = bytes;
+	g->sized = all_sized(b, task->n, number);
 	buf_reset(&g->text);
 	signal(SIGBUS, cannot_read);
 	for (size_t t = 0; t < task->n; t++) {
@@ -461,7 +537,9 @@ bucket_gather(struct worker *w, const struct task_msg *task)
 	if (b->mode == BUCKET_REFS && g->left > 0)
 		changed();
 	g->left = bytes;
-	if (b->mode != BUCKET_DIRECT)
+	if (g->sized)
+		make_sized_entries(g, &w->job->shape.fmt);
+	else if (b->mode != BUCKET_DIRECT)
 		make_entries(g, &w->job->shape.fmt);
 	g->base = b->mode == BUCKET_DIRECT ? b->input : g->text.p;
 	radix_sort(g->entry, g->n, g->entry + g->n, g->n, g->base);

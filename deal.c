@@ -399,6 +399,23 @@ deal_done(struct driver *d, const struct split *s)
 	g->busy[s->spool.off / g->block] = false;
 }
 
+/* Has the records that a task has put out end with delimiters, as those of an
+ * input do. */
+static void
+delimit(struct driver *d, const struct place *at)
+{
+	const struct store *s = d->job->stores + at->store;
+	size_t len = (size_t)at->len;
+	unsigned char *p = xrealloc(NULL, len, 1);
+
+	if (pread_full(store_fd(s, at), p, len, at->off) != (ssize_t)len)
+		die_errno("%s: reading temporary data", s->dir);
+	bucket_delimit(p, len, d->job->shape.fmt.delim);
+	if (pwrite_full(store_fd(s, at), p, len, at->off) == -1)
+		die_errno("%s: writing temporary data", s->dir);
+	free(p);
+}
+
 /* It is to be done with runs: those of the blocks as they are now, in which
  * what has equal keys is still in order, and of what is to come. */
 static void
@@ -416,6 +433,8 @@ turn_to_runs(struct driver *d)
 
 		if (d->tasks[i].state == KEPT) {
 			s->spool = d->tasks[i].part;
+			if (i < b->ntasks && b->looked[i].sized)
+				delimit(d, &s->spool);
 			s->len = s->spool.len;
 			s->stream = true;
 		} else {

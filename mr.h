@@ -475,7 +475,7 @@ struct shape {
 	const char *part_cmd;	/* which numbers it; NULL: the hash does */
 	struct keys *keys;	/* KEY_DEFS */
 };
-enum { RECORD_BATCH = 64, PAIR_HEAD = 4 };
+enum { RECORD_BATCH = 64, PAIR_HEAD = 4, KEY_AHEAD = 16 };
 #define RECORD_MOST ((uint64_t)INT32_MAX)	/* bytes of a record */
 uint64_t record_most(void);
 size_t record_batch(const struct format *, const unsigned char *, size_t len,
@@ -493,6 +493,8 @@ void record_whole(const struct format *, struct record *);
 const unsigned char *record_key(const struct format *, const unsigned char *,
     size_t *len);
 size_t key_length(const struct format *, const unsigned char *, size_t len);
+size_t key_length_ahead(const struct format *, const unsigned char *,
+    size_t len);
 int key_compare(const void *, size_t, const void *, size_t);
 
 /* ------------------------------------------------------------ form.c */
@@ -1609,6 +1611,8 @@ struct bound {			/* the first key of a bucket */
 struct looked {			/* what a map task has found */
 	uint64_t from;		/* what offsets count from, in the input */
 	struct place at;	/* what it has put out, bucket by bucket */
+	bool sized;		/* these are records with their length, a byte,
+				 * before them and no delimiter behind */
 };
 enum bucket_mode {
 	BUCKET_DIRECT,		/* entries, by which records are sorted where
@@ -1652,6 +1656,7 @@ void bucket_look(struct worker *, const struct task_msg *,
 uint32_t bucket_find(const struct buckets *, const unsigned char *key,
     size_t len, uint32_t lo, uint32_t hi);
 uint32_t bucket_bytes(const struct buckets *, size_t task, uint32_t number);
+void bucket_delimit(unsigned char *, size_t len, unsigned char delim);
 struct gathered *bucket_gather(struct worker *, const struct task_msg *);
 size_t bucket_fill(struct gathered *, const struct job *, unsigned char *,
     size_t cap);

@@ -42,6 +42,24 @@ key_length(const struct format *f, const unsigned char *p, size_t len)
 	return (size_t)(q - 1 - p);
 }
 
+/* The same of a record, which is no pair, with KEY_AHEAD readable bytes,
+ * whatever its length. */
+size_t
+key_length_ahead(const struct format *f, const unsigned char *p, size_t len)
+{
+#ifdef __SSE2__
+	unsigned s = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(
+	    _mm_loadu_si128((const void *)p), _mm_set1_epi8((char)f->sep)));
+
+	if (f->fields == 1 && s != 0) {
+		size_t k = (size_t)__builtin_ctz(s);
+
+		return k < len ? k : len;
+	}
+#endif
+	return key_length(f, p, len);
+}
+
 /* Where the delimiter of the record at p is, or NULL; *sep becomes its first
  * separator, or NULL.  One look at 16 bytes finds both in most records. */
 static const unsigned char *

@@ -89,6 +89,29 @@ has_runs() {
 	cmp want out
 }
 
+@test "a length of more than a byte is as good as a shorter one" {
+	records 40000 >in
+	for n in 15 16 17 254 255 256 257; do
+		printf "%s\t%0$((n - 9))d\n" 88888888 0
+		printf "%0$((n - 1))d\t\n" 7
+		printf "%0${n}d\n" 8
+	done >odd
+	for file in "in in" "in odd in" "odd in in"; do
+		eval "cat $file" >all
+		LC_ALL=C sort -s -t '	' -k 1,1 all >want
+		cat all | has_buckets -S 6M
+		cmp want out
+		MR_DEBUG=buckets,copies has_buckets --block-size 9999 all
+		cmp want out
+		cat all | MR_DEBUG=buckets,deal has_buckets -S 6M
+		cmp want out
+	done
+	records 40000 zz | cat all - >narrow	# the blocks become runs
+	LC_ALL=C sort -s -t '	' -k 1,1 narrow >want
+	cat narrow | has_runs -S 6M
+	cmp want out
+}
+
 @test "a stream that does not go on as it began is sorted with runs" {
 	records 60000 >in
 	records 40000 zz | cat in - >narrow	# for one bucket
