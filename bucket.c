@@ -33,9 +33,9 @@ enum {
 };
 
 struct looking {		/* of a worker's map tasks */
-	struct entry *ref;	/* of all records of the split, in order; */
-	uint32_t *len;		/* without delimiters */
-	uint16_t *bucket;
+	uint32_t *len;		/* of all records of the split, in order: */
+	uint16_t *bucket;	/* without delimiters; where they belong; */
+	struct entry *ref;	/* unless they are copied */
 	size_t n, most;
 	size_t bits;		/* that any of these lengths has */
 	struct buf sorted;	/* what is put out */
@@ -150,7 +150,7 @@ static bool
 note(struct looking *l, const struct buckets *b, const struct record *v,
     size_t n, const unsigned char *base, const unsigned char *end)
 {
-	struct entry *ref = l->ref + l->n;
+	struct entry *ref = b->mode == BUCKET_COPIES ? NULL : l->ref + l->n;
 	uint64_t prefix[RECORD_BATCH];
 	uint32_t at[RECORD_BATCH];
 
@@ -164,8 +164,9 @@ note(struct looking *l, const struct buckets *b, const struct record *v,
 			return false;
 		l->bits |= len;
 		prefix[i] = prefix_of(key, v[i].klen, end);
-		ref[i] = (struct entry){ prefix[i], (uint32_t)(key - base),
-		    v[i].klen };
+		if (ref != NULL)
+			ref[i] = (struct entry){ prefix[i],
+			    (uint32_t)(key - base), v[i].klen };
 		l->len[l->n + i] = (uint32_t)len;
 	}
 	find_buckets(b, prefix, n, at);
@@ -204,17 +205,17 @@ count(const struct looking *l, const struct buckets *b, uint32_t task,
 	return sum;
 }
 
-/* Puts the entries into the sink, or the records, those of each bucket
- * together.  Returns whether records have their length before them, by which
+/* Puts the entries into the sink, or the records, which begin at p, those of
+ * each bucket together.  Returns whether records have their length before them, by which
  * they need not be looked through again. */
 static bool
 put_sorted(struct looking *l, const struct buckets *b, uint32_t task,
-    const unsigned char *base, unsigned char delim, struct sink *sink)
+    const unsigned char *p, unsigned char delim, struct sink *sink)
 {
 	uint32_t *at = b->ends + (size_t)task * b->n;
 	bool copies = b->mode == BUCKET_COPIES;
 	bool sized = copies && l->bits <= UINT8_MAX;
-	unsigned char *to, *p;
+	unsigned char *to, *q;
 	size_t all = count(l, b, task, copies ? 0 : sizeof *l->ref, at);
 
 	buf_reset(&l->sorted);
@@ -223,11 +224,12 @@ put_sorted(struct looking *l, const struct buckets *b, uint32_t task,
 		uint32_t *place = at + l->bucket[i], len = l->len[i];
 
 		if (copies) {
-			p = to + *place;
-			*p = (unsigned char)len;
-			memcpy(p + sized, base + l->ref[i].off, len);
+			q = to + *place;
+			*q = (unsigned char)len;
+			memcpy(q + sized, p, len);
 			if (!sized)
-				p[len] = delim;
+				q[len] = delim;
+			p += len + 1;
 			*place += len + 1;
 		} else {
 			memcpy(to + *place, l->ref + i, sizeof *l->ref);
@@ -251,7 +253,8 @@ begin_looking(struct worker *w, size_t len)
 	l->bits = 0;
 	if (len / RECORD_LEAST >= l->most) {
 		l->most = len / RECORD_LEAST + 1;
-		l->ref = xrealloc(l->ref, l->most, sizeof *l->ref);
+		if (w->job->buckets->mode != BUCKET_COPIES)
+			l->ref = xrealloc(l->ref, l->most, sizeof *l->ref);
 		l->len = xrealloc(l->len, l->most, sizeof *l->len);
 		l->bucket = xrealloc(l->bucket, l->most, sizeof *l->bucket);
 	}
@@ -293,7 +296,7 @@ bucket_look(struct worker *w, const struct task_msg *t,
 		harvest_alive(w);
 	}
 	if (fits && !*b->unfit) {
-		bool sized = put_sorted(l, b, t->task, base,
+		bool sized = put_sorted(l, b, t->task, begin,
 		    shape->fmt.delim, sink);
 
 		b->looked[t->task] = (struct looked){ .sized = sized,
