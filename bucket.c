@@ -206,8 +206,8 @@ count(const struct looking *l, const struct buckets *b, uint32_t task,
 }
 
 /* Puts the entries into the sink, or the records, which begin at p, those of
- * each bucket together.  Returns whether records have their length before them, by which
- * they need not be looked through again. */
+ * each bucket together.  Returns whether records have their length before them,
+ * by which they need not be looked through again. */
 static bool
 put_sorted(struct looking *l, const struct buckets *b, uint32_t task,
     const unsigned char *p, unsigned char delim, struct sink *sink)
