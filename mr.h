@@ -839,6 +839,8 @@ struct store {
 	uint64_t unpaced;	/* bytes on disk that the kernel writes when it
 				   likes, or never, if they are soon gone */
 	uint64_t synced;	/* how far write-back was started */
+	bool ahead;		/* blocks are allocated before they are */
+	uint64_t allocated;	/* written: up to here */
 	const char *dir;
 	/* A file that a task has committed, read and not written: */
 	char *path;		/* NULL: none */

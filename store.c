@@ -23,9 +23,17 @@
 
 #include "mr.h"
 
+#if LINUX
+#include <sys/vfs.h>
+#define EXT4_MAGIC 0xEF53	/* also of its forerunners */
+#endif
+
+#define ROOMY ((uint64_t)1 << 30)
 enum {
 	SYNC_EVERY = 1 * MiB,	/* start write-back after so many bytes */
 	FORGET_BEHIND = 16 * MiB,	/* drop them from the page cache */
+	AHEAD_PART = 8,		/* of what is there, allocated ahead of it; */
+	AHEAD_MOST = 8 * MiB,	/* no more than this */
 };
 
 /* A file in dir without a name.  Returns -1 and errno if that fails. */
@@ -67,6 +75,22 @@ store_memfd(void)
 #endif
 }
 
+/* Whether blocks of a file should be allocated before they are written: ext4
+ * takes less time for a write then, and so much space can be spared. */
+static bool
+is_roomy(int fd)
+{
+#if LINUX
+	struct statfs f;
+
+	return fstatfs(fd, &f) == 0 && f.f_type == EXT4_MAGIC &&
+	    (uint64_t)f.f_bavail * (uint64_t)f.f_bsize >= ROOMY;
+#else
+	(void)fd;
+	return false;
+#endif
+}
+
 /* Opens a store that may hold memmax bytes in memory, the rest in dir. */
 void
 store_open(struct store *s, const char *dir, uint64_t memmax)
@@ -80,6 +104,7 @@ store_open(struct store *s, const char *dir, uint64_t memmax)
 	if (s->disk == -1)
 		die_errno("%s: cannot make a temporary file (-T DIR chooses "
 		    "another directory)", dir);
+	s->ahead = is_roomy(s->disk);
 }
 
 int
@@ -165,6 +190,30 @@ pace(struct store *s, uint64_t end)
 #endif
 }
 
+/* Has blocks for what is written up to end, and for some of what follows;
+ * if there are none, writing says so. */
+static void
+allocate(struct store *s, uint64_t end)
+{
+#if LINUX
+	uint64_t more = end / AHEAD_PART < AHEAD_MOST ? end / AHEAD_PART :
+	    AHEAD_MOST;
+
+	if (s->allocated < s->disklen)
+		s->allocated = s->disklen;
+	if (!s->ahead || end <= s->allocated)
+		return;
+	end += more;
+	if (fallocate(s->disk, FALLOC_FL_KEEP_SIZE, (off_t)s->allocated,
+	    (off_t)(end - s->allocated)) == -1)
+		s->ahead = false;
+	s->allocated = end;
+#else
+	(void)s;
+	(void)end;
+#endif
+}
+
 /* Adds bytes to a range begun by store_pick.  Ends the process if there is
  * no room: with the directory and the option that names another. */
 void
@@ -175,6 +224,8 @@ store_append(struct store *s, struct place *at, const void *data, size_t len)
 	if (at->room != 0 && at->room - at->len < len)
 		move_range(s, at, len);
 	off = at->off + at->len;
+	if (at->disk)
+		allocate(s, off + len);
 	if (pwrite_full(store_fd(s, at), data, len, off) == -1) {
 		char all[16];
 
@@ -280,7 +331,7 @@ store_empty(struct store *s)
 	if ((s->mem != -1 && ftruncate(s->mem, 0) == -1) ||
 	    ftruncate(s->disk, 0) == -1)
 		die_errno("%s: emptying a temporary file", s->dir);
-	s->memlen = s->disklen = s->synced = 0;
+	s->memlen = s->disklen = s->synced = s->allocated = 0;
 }
 
 /* Gives back the space of a range that nobody will read again.  The range
